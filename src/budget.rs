@@ -1,0 +1,257 @@
+//! How much may be in, over all shards, and which shard gives something up.
+//!
+//! Capacity is global: a share per shard would evict while others have room. Whoever links an entry
+//! has reserved its room before, by compare-and-swap; whoever unlinks it gives the room back after.
+//!
+//! U1. Reserved entries and weight never exceed the caps at any instant, and every linked entry's
+//!     room is reserved.
+//! U2. A reservation fails only if the room is not there: with both caps set a lock makes the two
+//!     sums move together, so that no half of a failing reservation makes another one fail.
+
+use crossbeam_utils::CachePadded;
+
+use crate::platform::sync::{AtomicU64, Mutex, Ordering};
+
+/// Entries and weight, wanted or given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) entries: u64,
+    pub(crate) weight: u64,
+}
+
+impl Load {
+    /// What this has beyond `other`, of each kind.
+    pub(crate) fn beyond(self, other: Self) -> Self {
+        Self {
+            entries: self.entries.saturating_sub(other.entries),
+            weight: self.weight.saturating_sub(other.weight),
+        }
+    }
+
+    fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Budget {
+    entries: CachePadded<AtomicU64>,
+    weight: CachePadded<AtomicU64>,
+    max_entries: Option<u64>,
+    max_weight: Option<u64>,
+    /// Without a weigher every entry weighs 1, and one sum says both.
+    is_weighed: bool,
+    /// Serializes reservations where both caps are set (U2).
+    both: Mutex<()>,
+}
+
+impl Budget {
+    pub(crate) fn new(max_entries: Option<u64>, max_weight: Option<u64>, is_weighed: bool) -> Self {
+        Self {
+            entries: CachePadded::new(AtomicU64::new(0)),
+            weight: CachePadded::new(AtomicU64::new(0)),
+            max_entries,
+            max_weight,
+            is_weighed,
+            both: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn max_entries(&self) -> Option<u64> {
+        self.max_entries
+    }
+
+    pub(crate) fn max_weight(&self) -> Option<u64> {
+        self.max_weight
+    }
+
+    pub(crate) fn entries(&self) -> u64 {
+        // Relaxed: a figure; who needs room reserves it.
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        // Relaxed: as above.
+        if self.is_weighed { self.weight.load(Ordering::Relaxed) } else { self.entries() }
+    }
+
+    fn try_reserve(&self, load: Load) -> bool {
+        let _both =
+            (self.max_entries.is_some() && self.max_weight.is_some()).then(|| self.both.lock());
+        if !try_add(&self.entries, load.entries, self.max_entries) {
+            return false;
+        }
+        if self.is_weighed && !try_add(&self.weight, load.weight, self.max_weight) {
+            // Relaxed: see `release`. Nobody fails for it: the lock is held, or entries have no cap.
+            self.entries.fetch_sub(load.entries, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// Gives back the room of what has been unlinked.
+    pub(crate) fn release(&self, load: Load) {
+        // Relaxed, both: the sums guard no memory; unlinking is ordered by the shard's lock.
+        if load.entries > 0 {
+            self.entries.fetch_sub(load.entries, Ordering::Relaxed);
+        }
+        if self.is_weighed && load.weight > 0 {
+            self.weight.fetch_sub(load.weight, Ordering::Relaxed);
+        }
+    }
+}
+
+fn try_add(sum: &AtomicU64, more: u64, cap: Option<u64>) -> bool {
+    if more == 0 {
+        return true;
+    }
+    let cap = cap.unwrap_or(u64::MAX);
+    // Relaxed, both: see `Budget::release`.
+    sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| {
+        sum.checked_add(more).filter(|&sum| sum <= cap)
+    })
+    .is_ok()
+}
+
+/// Room that is reserved but not yet used; given back when dropped, also by a panic.
+#[derive(Debug)]
+pub(crate) struct Room<'b> {
+    budget: &'b Budget,
+    load: Load,
+}
+
+impl<'b> Room<'b> {
+    pub(crate) fn none(budget: &'b Budget) -> Self {
+        Self { budget, load: Load::default() }
+    }
+
+    /// What is still missing of `need`.
+    pub(crate) fn lacks(&self, need: Load) -> Load {
+        need.beyond(self.load)
+    }
+
+    /// Reserves what is missing of `need`, if it is there.
+    pub(crate) fn try_cover(&mut self, need: Load) -> bool {
+        let missing = self.lacks(need);
+        if missing.is_zero() {
+            return true;
+        }
+        if !self.budget.try_reserve(missing) {
+            return false;
+        }
+        self.take_over(missing);
+        true
+    }
+
+    /// Takes over the room of an entry that was just unlinked.
+    pub(crate) fn take_over(&mut self, load: Load) {
+        self.load.entries += load.entries;
+        self.load.weight += load.weight;
+    }
+
+    /// Leaves `load` to an entry that is linked now.
+    pub(crate) fn spend(&mut self, load: Load) {
+        self.load = self.load.beyond(load);
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.budget.release(self.load);
+    }
+}
+
+/// Lower bounds of all shards' least last uses, and which is the lowest: a tournament tree.
+///
+/// A bound stays one when sessions are touched, removed or added: last uses only grow, and a new
+/// session is used now. So only whoever looks into a shard, one gatherer at a time, needs to raise
+/// it.
+#[derive(Debug)]
+pub(crate) struct Coldness {
+    /// Entry 1 is the root; the leaves are the shards, from `leaves` on.
+    winners: Vec<(u64, u32)>,
+    leaves: usize,
+}
+
+impl Coldness {
+    /// For `shards` shards, a power of two.
+    pub(crate) fn new(shards: usize) -> Self {
+        let mut coldness = Self { winners: vec![(0, 0); 2 * shards], leaves: shards };
+        for shard in 0..shards {
+            coldness.winners[shards + shard] = (0, shard as u32);
+        }
+        for node in (1..shards).rev() {
+            coldness.play(node);
+        }
+        coldness
+    }
+
+    fn play(&mut self, node: usize) {
+        self.winners[node] = self.winners[2 * node].min(self.winners[2 * node + 1]);
+    }
+
+    /// The shard with the lowest bound.
+    pub(crate) fn coldest(&self) -> usize {
+        self.winners[1].1 as usize
+    }
+
+    /// The lowest bound among all other shards, [`u64::MAX`] if there are none.
+    pub(crate) fn rival_ms(&self, shard: usize) -> u64 {
+        let mut node = self.leaves + shard;
+        let mut least_ms = u64::MAX;
+        while node > 1 {
+            least_ms = least_ms.min(self.winners[node ^ 1].0);
+            node /= 2;
+        }
+        least_ms
+    }
+
+    /// Raises a shard's bound to what was seen under its lock.
+    pub(crate) fn set(&mut self, shard: usize, bound_ms: u64) {
+        let mut node = self.leaves + shard;
+        self.winners[node].0 = bound_ms;
+        while node > 1 {
+            node /= 2;
+            self.play(node);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.winners.capacity() * size_of::<(u64, u32)>()
+    }
+}
+
+#[cfg(all(test, not(sundown_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unspent_room_goes_back() {
+        let budget = Budget::new(Some(3), Some(10), true);
+        let mut room = Room::none(&budget);
+        assert!(room.try_cover(Load { entries: 1, weight: 7 }));
+        assert!(!Room::none(&budget).try_cover(Load { entries: 1, weight: 4 }));
+        assert_eq!((budget.entries(), budget.weight()), (1, 7));
+        room.spend(Load { entries: 1, weight: 5 });
+        drop(room);
+        assert_eq!((budget.entries(), budget.weight()), (1, 5));
+    }
+
+    #[test]
+    fn tournament_names_the_coldest_and_its_rival() {
+        for shards in [1, 2, 8, 64] {
+            let mut coldness = Coldness::new(shards);
+            let mut bounds: Vec<u64> = vec![0; shards];
+            for step in 0..1_000_usize {
+                let shard = step * 37 % shards;
+                bounds[shard] = (step as u64 * 7_919) % 1_000;
+                coldness.set(shard, bounds[shard]);
+                let coldest = coldness.coldest();
+                assert_eq!(Some(&bounds[coldest]), bounds.iter().min());
+                let others = bounds.iter().enumerate().filter(|&(other, _)| other != coldest);
+                let rival = others.map(|(_, &bound)| bound).min();
+                assert_eq!(coldness.rival_ms(coldest), rival.unwrap_or(u64::MAX));
+            }
+        }
+    }
+}

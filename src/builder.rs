@@ -1,0 +1,281 @@
+//! The settings of a cache, and what is wrong with them.
+
+use core::fmt;
+use core::time::Duration;
+use std::thread::available_parallelism;
+
+use crate::error::{BuildError, MOST_SHARDS};
+use crate::lifetime::{LONGEST, Spans};
+use crate::platform::clock::{Clock, NEVER_NS, nanos};
+use crate::platform::hasher::RandomState;
+use crate::removal::{OnFull, Reaper, RemovalCause};
+use crate::shard::Listener;
+
+/// What a session weighs.
+pub(crate) type Weigher<K, V> = dyn Fn(&K, &V) -> u64 + Send + Sync;
+
+/// Sets up a [`Cache`](crate::Cache); made by [`Cache::builder`](crate::Cache::builder).
+///
+/// A cache must have a cap: `max_entries`, or `max_weight` with a `weigher`, or both. All else has a
+/// default.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::Cache;
+///
+/// let cache = Cache::builder()
+///     .max_entries(1_000_000)
+///     .time_to_live(Duration::from_secs(8 * 3600))
+///     .time_to_idle(Duration::from_secs(30 * 60))
+///     .build()?;
+/// cache.insert(7_u128, "session")?;
+/// assert_eq!(cache.get(&7), Some("session"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct Builder<K, V, S = RandomState> {
+    pub(crate) max_entries: Option<usize>,
+    pub(crate) max_weight: Option<u64>,
+    pub(crate) weigher: Option<Box<Weigher<K, V>>>,
+    pub(crate) listener: Option<Box<Listener<K, V>>>,
+    pub(crate) on_full: OnFull,
+    pub(crate) reaper: Reaper,
+    pub(crate) clock: Clock,
+    pub(crate) hasher: S,
+    time_to_live: Option<Duration>,
+    time_to_idle: Option<Duration>,
+    resolution: Duration,
+    shards: Option<usize>,
+}
+
+impl<K, V> Builder<K, V> {
+    pub(crate) fn new() -> Self {
+        Self {
+            max_entries: None,
+            max_weight: None,
+            weigher: None,
+            listener: None,
+            on_full: OnFull::default(),
+            reaper: Reaper::default(),
+            clock: Clock::default(),
+            hasher: RandomState::new(),
+            time_to_live: None,
+            time_to_idle: None,
+            resolution: DEFAULT_RESOLUTION,
+            shards: None,
+        }
+    }
+}
+
+impl<K, V, S> Builder<K, V, S> {
+    /// Caps the number of sessions: it is never exceeded, and nobody is evicted below it.
+    pub fn max_entries(mut self, entries: usize) -> Self {
+        self.max_entries = Some(entries);
+        self
+    }
+
+    /// Caps the sum of the sessions' weights, in whatever unit the [`weigher`](Self::weigher) uses.
+    ///
+    /// The number of shards cannot follow from such a cap alone: it is 64, or four times the cores
+    /// if that is more. Beyond a million sessions set `max_entries` too, or
+    /// [`shards`](Self::shards) to one for every 16,384 sessions, to keep the growth of a shard's
+    /// table under a millisecond.
+    pub fn max_weight(mut self, weight: u64) -> Self {
+        self.max_weight = Some(weight);
+        self
+    }
+
+    /// Says what a session weighs; called once for each insertion and update, outside every lock.
+    ///
+    /// A weight of 0 counts as 1. If it panics, the call that it was for panics and nothing has
+    /// changed.
+    pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Box::new(weigher));
+        self
+    }
+
+    /// Ends sessions this long after their insertion, however much they are used.
+    ///
+    /// By default they do not end so. From more than zero to ten years of 366 days.
+    pub fn time_to_live(mut self, time_to_live: Duration) -> Self {
+        self.time_to_live = Some(time_to_live);
+        self
+    }
+
+    /// Ends sessions that have not been used for this long.
+    ///
+    /// By default they do not end so. From more than zero to ten years of 366 days.
+    ///
+    /// A use is recorded to the millisecond before it, as the reader's clock shows it, and that
+    /// clock may lag by a tick of the kernel's timer where the deadline is over a quarter of a
+    /// second away (1 to 10 ms, 11 ms were seen; see [`Clock`]). So a session may end early, by less
+    /// than 1 ms if its idle time is up to 250 ms, else by less than 1 ms and that lag. A session
+    /// that nobody has used since its insertion ends exactly on time.
+    pub fn time_to_idle(mut self, time_to_idle: Duration) -> Self {
+        self.time_to_idle = Some(time_to_idle);
+        self
+    }
+
+    /// How far apart the moments are at which sessions are freed: 1 ms to 1 h, by default 10 ms.
+    ///
+    /// An expired session is unlinked at its deadline rounded up to the next multiple of this, and
+    /// freed within the same time again. No session is served late, whatever the resolution. A finer
+    /// one wakes the reaper more often where deadlines are spread; with none due it costs nothing.
+    pub fn resolution(mut self, resolution: Duration) -> Self {
+        self.resolution = resolution;
+        self
+    }
+
+    /// What to do with a session for which there is no room; by default the least recently used
+    /// ones are evicted.
+    pub fn on_full(mut self, on_full: OnFull) -> Self {
+        self.on_full = on_full;
+        self
+    }
+
+    /// Calls `listener` with key, value and cause of each session that leaves: exactly once,
+    /// however it leaves, also when the cache is dropped.
+    ///
+    /// It is called outside every lock, one call at a time for any one key and in the order of that
+    /// key's removals, mostly by the reaper's thread. It may call the cache, which it keeps as a
+    /// [`WeakCache`](crate::WeakCache): a handle would be a cycle that keeps the cache alive. If it
+    /// panics, [`Stats::listener_panics`](crate::Stats::listener_panics) counts it and the next
+    /// event is delivered as usual.
+    ///
+    /// With a listener, a session that is removed while a closure reads it holds back the events of
+    /// later sessions of the same key, and only those, until the closure ends.
+    pub fn on_removal(
+        mut self,
+        listener: impl Fn(K, V, RemovalCause) + Send + Sync + 'static,
+    ) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// Who frees what has expired; by default a thread of the cache's own.
+    pub fn reaper(mut self, reaper: Reaper) -> Self {
+        self.reaper = reaper;
+        self
+    }
+
+    /// The clock that lifetimes are measured with; by default [`Clock::monotonic`].
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// Into how many parts, each with a lock of its own, the cache is split; rounded up to a power
+    /// of two.
+    ///
+    /// The default follows from the capacity, one for every 16,384 sessions so that the growth of a
+    /// part's table stays under a millisecond, and from the cores, four for each. The capacity
+    /// itself is not split.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// Hashes keys with `hasher` instead of the default, which is ahash keyed at random.
+    pub fn hasher<S2>(self, hasher: S2) -> Builder<K, V, S2> {
+        Builder {
+            max_entries: self.max_entries,
+            max_weight: self.max_weight,
+            weigher: self.weigher,
+            listener: self.listener,
+            on_full: self.on_full,
+            reaper: self.reaper,
+            clock: self.clock,
+            hasher,
+            time_to_live: self.time_to_live,
+            time_to_idle: self.time_to_idle,
+            resolution: self.resolution,
+            shards: self.shards,
+        }
+    }
+
+    /// Turns what was set into what the engine needs, after which no number is checked again.
+    pub(crate) fn check(&self) -> Result<Checked, BuildError> {
+        if self.max_entries.is_none() && self.max_weight.is_none() {
+            return Err(BuildError::Unbounded);
+        }
+        if self.max_entries == Some(0) || self.max_weight == Some(0) {
+            return Err(BuildError::ZeroCapacity);
+        }
+        if self.max_weight.is_some() && self.weigher.is_none() {
+            return Err(BuildError::NoWeigher);
+        }
+        for lifetime in [self.time_to_live, self.time_to_idle].into_iter().flatten() {
+            if lifetime.is_zero() {
+                return Err(BuildError::ZeroLifetime);
+            }
+            if lifetime > LONGEST {
+                return Err(BuildError::OverlongLifetime);
+            }
+        }
+        if !(FINEST_RESOLUTION..=COARSEST_RESOLUTION).contains(&self.resolution) {
+            return Err(BuildError::Resolution(self.resolution));
+        }
+        let shards = self.shards.unwrap_or_else(|| default_shards(self.max_entries));
+        if !(1..=MOST_SHARDS).contains(&shards) {
+            return Err(BuildError::Shards(shards));
+        }
+        Ok(Checked {
+            spans: Spans {
+                live_ns: self.time_to_live.map_or(NEVER_NS, nanos),
+                idle_ns: self.time_to_idle.map_or(NEVER_NS, nanos),
+            },
+            resolution_ns: nanos(self.resolution),
+            shards: shards.next_power_of_two(),
+        })
+    }
+}
+
+/// Settings that have been checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked {
+    pub(crate) spans: Spans,
+    pub(crate) resolution_ns: u64,
+    pub(crate) shards: usize,
+}
+
+fn default_shards(max_entries: Option<usize>) -> usize {
+    let for_cores = 4 * available_parallelism().map_or(1, usize::from);
+    let shards = match max_entries {
+        Some(entries) => {
+            let for_growth = entries.div_ceil(SHARD_ENTRIES);
+            for_growth.max(for_cores.min(entries.div_ceil(LEAST_SHARD_ENTRIES)))
+        }
+        None => for_cores.max(SHARDS_BY_WEIGHT),
+    };
+    shards.min(MOST_SHARDS).next_power_of_two()
+}
+
+impl<K, V, S> fmt::Debug for Builder<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("max_entries", &self.max_entries)
+            .field("max_weight", &self.max_weight)
+            .field("time_to_live", &self.time_to_live)
+            .field("time_to_idle", &self.time_to_idle)
+            .field("resolution", &self.resolution)
+            .field("on_full", &self.on_full)
+            .field("reaper", &self.reaper)
+            .field("clock", &self.clock)
+            .field("shards", &self.shards)
+            .finish_non_exhaustive()
+    }
+}
+
+const DEFAULT_RESOLUTION: Duration = Duration::from_millis(10);
+/// What a touch is recorded to: finer ticks would promise what touches cannot keep.
+const FINEST_RESOLUTION: Duration = Duration::from_millis(1);
+const COARSEST_RESOLUTION: Duration = Duration::from_secs(3_600);
+/// Rebuilding a table reads every entry's hash, a cache miss each: 16,384 take about half a
+/// millisecond.
+const SHARD_ENTRIES: usize = 16_384;
+/// Smaller shards cost more memory than they save in contention.
+const LEAST_SHARD_ENTRIES: usize = 64;
+/// What is left to do where only the weight is capped: enough for a million sessions.
+const SHARDS_BY_WEIGHT: usize = 64;

@@ -1,0 +1,82 @@
+//! From settings to a running cache.
+
+use std::hash::{BuildHasher, Hash};
+
+use super::Cache;
+use super::core::Core;
+use crate::budget::Budget;
+use crate::builder::Builder;
+use crate::error::BuildError;
+use crate::platform::clock::NEVER_NS;
+use crate::platform::sync::{Arc, AtomicU64, Ordering};
+use crate::reaper;
+use crate::removal::Reaper;
+use crate::shard::{BITE, Disposal, Shared};
+
+impl<K, V, S> Builder<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Builds the cache and starts its reaper.
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`] names the setting that is wrong, or says that the thread cannot be started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{BuildError, Cache};
+    /// let refused = Cache::<u8, u8>::builder().build().unwrap_err();
+    /// assert!(matches!(refused, BuildError::Unbounded));
+    /// ```
+    pub fn build(self) -> Result<Cache<K, V, S>, BuildError> {
+        let checked = self.check()?;
+        let has_listener = self.listener.is_some();
+        let max_entries = self.max_entries.map(|entries| entries as u64);
+        let shared = Shared {
+            clock: self.clock.clone(),
+            budget: Budget::new(max_entries, self.max_weight, self.weigher.is_some()),
+            disposal: Disposal::new(self.listener),
+            resolution_ns: checked.resolution_ns,
+            batch_entries: (GARBAGE_ENTRIES / checked.shards).clamp(LEAST_BATCH, BITE),
+            due: (0..checked.shards).map(|_| AtomicU64::new(NEVER_NS)).collect(),
+        };
+        let checked = (checked, self.max_entries, has_listener);
+        let core = Core::new(shared, self.hasher, self.on_full, self.weigher, checked);
+        let cache = Cache { core: Arc::new(core) };
+        if self.reaper == Reaper::Thread {
+            cache.start_reaper(self.clock)?;
+        }
+        Ok(cache)
+    }
+}
+
+impl<K, V, S> Cache<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: Send + Sync + 'static,
+{
+    fn start_reaper(&self, clock: crate::Clock) -> Result<(), BuildError> {
+        let (worker, last) = (self.core.clone(), self.core.clone());
+        let farewell = move || {
+            // Relaxed: exact when it is zero, for handles do not come back from there; otherwise
+            // nobody has stopped the alarm.
+            if last.handles.load(Ordering::Relaxed) == 0 {
+                last.finish();
+            }
+        };
+        let thread = reaper::spawn(&self.core.alarm, clock, move || worker.reaper_pass(), farewell)
+            .map_err(BuildError::Thread)?;
+        *self.core.reaper.lock() = Some(thread);
+        Ok(())
+    }
+}
+
+/// About how much garbage all shards together gather before writers help.
+const GARBAGE_ENTRIES: usize = 8_192;
+/// Smaller batches cost more in notes to the collector than they save in memory.
+const LEAST_BATCH: usize = 32;

@@ -1,0 +1,401 @@
+//! What all handles of a cache share, and what crosses its shards: gathering room, the reaper's
+//! pass, the end.
+
+use core::hash::BuildHasher;
+
+use crossbeam_utils::CachePadded;
+
+use crate::budget::{Coldness, Load, Room};
+use crate::builder::{Checked, Weigher};
+use crate::lifetime::Spans;
+use crate::platform::clock::{MILLI_NS, NEVER_NS};
+use crate::platform::hasher::KeyHash;
+use crate::platform::stripe::Tally;
+use crate::platform::sync::{
+    Arc, AtomicU64, AtomicUsize, DrainGuard, Mutex, Ordering, Ticket, is_pinned, thread, turn_epoch,
+};
+use crate::reaper::Alarm;
+use crate::removal::{OnFull, RemovalCause};
+use crate::retire::Readers;
+use crate::shard::{After, BITE, Eviction, Shard, Shared};
+
+pub(crate) struct Core<K, V, S> {
+    pub(super) shards: Box<[CachePadded<Shard<K, V>>]>,
+    pub(super) shared: Shared<K, V>,
+    pub(super) hasher: S,
+    pub(super) spans: Spans,
+    pub(super) on_full: OnFull,
+    pub(super) weigher: Option<Box<Weigher<K, V>>>,
+    pub(super) alarm: Arc<Alarm>,
+    pub(super) tally: Tally,
+    pub(super) rejected: AtomicU64,
+    pub(super) wakeups: AtomicU64,
+    pub(super) inexact: AtomicU64,
+    /// The one gatherer's view of who is cold.
+    pub(super) coldness: Mutex<Coldness>,
+    /// User handles; the reaper's own share of the core does not count.
+    pub(super) handles: AtomicUsize,
+    pub(super) reaper: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+impl<K, V, S> Core<K, V, S> {
+    #[inline]
+    pub(super) fn shard(&self, hash: KeyHash) -> &Shard<K, V> {
+        &self.shards[hash.shard as usize & (self.shards.len() - 1)]
+    }
+
+    pub(super) fn weigh(&self, key: &K, value: &V) -> u64 {
+        self.weigher.as_ref().map_or(1, |weigher| weigher(key, value).max(1))
+    }
+
+    /// Does what a call on a shard has left to do. No lock may be held.
+    pub(super) fn follow_up(&self, shard: &Shard<K, V>, after: After) {
+        if after.look_ns != NEVER_NS {
+            self.alarm.ring_by(after.look_ns);
+        }
+        if after.has_full_batch {
+            self.help(shard);
+        }
+    }
+
+    /// Helps to get rid of a shard's garbage: two rounds, without waiting for anybody.
+    fn help(&self, shard: &Shard<K, V>) {
+        // A pinned thread would wait for itself, and inside a listener the outer drain goes on. The
+        // reaper, who was told of the garbage, comes anyway.
+        if is_pinned() || DrainGuard::is_active() {
+            return;
+        }
+        Ticket::defer();
+        turn_epoch();
+        shard.drain(&self.shared);
+    }
+
+    /// Finds room for what `room` lacks of `need`: what is due goes first, with its true cause, then
+    /// the least recently used. False if the cache rejects, or if nothing is left to evict because
+    /// other insertions hold all room.
+    ///
+    /// One gatherer at a time; each step holds one shard's lock for a bite.
+    pub(super) fn gather(&self, room: &mut Room<'_>, need: Load) -> bool {
+        let mut follow_ups = FollowUps::new();
+        let is_found = {
+            let mut coldness = self.coldness.lock();
+            self.gather_alone(&mut coldness, room, need, &mut follow_ups)
+        };
+        if follow_ups.look_ns != NEVER_NS {
+            self.alarm.ring_by(follow_ups.look_ns);
+        }
+        for shard in follow_ups.full {
+            self.help(&self.shards[shard]);
+        }
+        is_found
+    }
+
+    fn gather_alone(
+        &self,
+        coldness: &mut Coldness,
+        room: &mut Room<'_>,
+        need: Load,
+        follow_ups: &mut FollowUps,
+    ) -> bool {
+        let mut waits = 0;
+        loop {
+            if room.try_cover(need) {
+                return true;
+            }
+            if self.reap_due(follow_ups) > 0 {
+                continue;
+            }
+            if self.on_full == OnFull::Reject {
+                return false;
+            }
+            if !self.evict_coldest(coldness, room, follow_ups) {
+                // All room is held by insertions between reserving and linking.
+                if waits == MOST_WAITS {
+                    return false;
+                }
+                waits += 1;
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// Reaps what is due by its exact deadline, anywhere.
+    fn reap_due(&self, follow_ups: &mut FollowUps) -> usize {
+        let now_ns = self.shared.clock.exact_ns();
+        // The alarm is set for the end of the tick in which the earliest deadline falls.
+        if now_ns.saturating_add(self.shared.resolution_ns) < self.alarm.at_ns() {
+            return 0;
+        }
+        let mut reaped = 0;
+        for (number, shard) in self.shards.iter().enumerate() {
+            while self.shared.may_be_due(number, now_ns) {
+                let (visit, after) = shard.reap(&self.shared, false);
+                reaped += visit.reaped;
+                follow_ups.add(number, visit.look_ns, after);
+                if visit.reaped == 0 && !visit.has_more {
+                    break;
+                }
+            }
+        }
+        reaped
+    }
+
+    /// Evicts one session; false if there is none.
+    fn evict_coldest(
+        &self,
+        coldness: &mut Coldness,
+        room: &mut Room<'_>,
+        follow_ups: &mut FollowUps,
+    ) -> bool {
+        let mut looks = MOST_LOOKS;
+        let mut best: Option<(usize, _, u64)> = None;
+        let mut empty = 0;
+        loop {
+            let number = coldness.coldest();
+            let rival_ms = coldness.rival_ms(number);
+            let shard = &self.shards[number];
+            if looks == 0 {
+                if let Some((number, id, used_ms)) = best.take() {
+                    let (is_done, after) =
+                        self.shards[number].evict_known(&self.shared, (id, used_ms), room);
+                    follow_ups.add(number, NEVER_NS, after);
+                    if is_done {
+                        // Relaxed: a figure.
+                        self.inexact.fetch_add(1, Ordering::Relaxed);
+                        return true;
+                    }
+                }
+                looks = BITE;
+            }
+            let (eviction, after) = shard.evict(&self.shared, rival_ms, &mut looks, room);
+            follow_ups.add(number, NEVER_NS, after);
+            match eviction {
+                Eviction::Done(bound_ms) => {
+                    coldness.set(number, bound_ms);
+                    return true;
+                }
+                Eviction::Warm(bound_ms) => coldness.set(number, bound_ms),
+                Eviction::Empty(now_ms) => {
+                    coldness.set(number, now_ms);
+                    empty += 1;
+                    if empty > 2 * self.shards.len() {
+                        return false;
+                    }
+                }
+                Eviction::Unsettled(id, used_ms) => {
+                    if best.is_none_or(|(.., least_ms)| used_ms < least_ms) {
+                        best = Some((number, id, used_ms));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One waking of the reaper: unlinks what is due, then frees what nobody reads any more. Leaves
+    /// the alarm set for the next time.
+    pub(super) fn reaper_pass(&self) {
+        // Relaxed: a figure.
+        self.wakeups.fetch_add(1, Ordering::Relaxed);
+        let mut dirty = Vec::new();
+        loop {
+            self.alarm.disarm();
+            let mut look_ns = NEVER_NS;
+            let mut has_more = false;
+            dirty.clear();
+            for (number, shard) in self.shards.iter().enumerate() {
+                let visit = shard.visit(&self.shared);
+                has_more |= visit.has_more;
+                look_ns = look_ns.min(visit.look_ns);
+                if visit.has_garbage {
+                    dirty.push(number);
+                }
+            }
+            self.alarm.lower(look_ns);
+            // All that is due is unlinked before any listener is called.
+            if has_more && !self.alarm.is_stopped() {
+                continue;
+            }
+            if dirty.is_empty() || self.drain_dirty(&mut dirty) {
+                return;
+            }
+        }
+    }
+
+    /// Frees the garbage of the shards in `dirty`; false if something became due meanwhile.
+    fn drain_dirty(&self, dirty: &mut Vec<usize>) -> bool {
+        Ticket::defer();
+        turn_epoch();
+        turn_epoch();
+        let Some(_drain) = DrainGuard::enter() else { return true };
+        let mut is_unripe = false;
+        while let Some(&number) = dirty.last() {
+            let shard = &self.shards[number];
+            while shard.drain_some(&self.shared, Readers::Possible) {
+                if self.alarm.at_ns() <= self.shared.clock.exact_ns() {
+                    return false;
+                }
+            }
+            is_unripe |= shard.needs_draining();
+            dirty.pop();
+        }
+        if is_unripe {
+            // A reader is inside its pin, descheduled perhaps. It will not be long.
+            let again_ns = self.shared.resolution_ns.min(UNRIPE_RETRY_NS);
+            self.alarm.lower(self.shared.clock.exact_ns().saturating_add(again_ns));
+        }
+        true
+    }
+
+    /// Reaps all that is due by its exact deadline and frees what nobody reads, on this thread.
+    pub(super) fn reap_now(&self) -> usize {
+        let mut reaped = 0;
+        let mut has_garbage = false;
+        for shard in &self.shards {
+            loop {
+                let (visit, after) = shard.reap(&self.shared, true);
+                self.alarm.ring_by(visit.look_ns.min(after.look_ns));
+                reaped += visit.reaped;
+                has_garbage |= visit.has_garbage;
+                if !visit.has_more {
+                    break;
+                }
+            }
+        }
+        if has_garbage {
+            self.free_garbage();
+        }
+        reaped
+    }
+
+    /// Frees what nobody reads any more; false if something had to be left.
+    pub(super) fn free_garbage(&self) -> bool {
+        if is_pinned() || DrainGuard::is_active() {
+            return false;
+        }
+        Ticket::defer();
+        turn_epoch();
+        turn_epoch();
+        for shard in &self.shards {
+            shard.drain(&self.shared);
+        }
+        true
+    }
+
+    /// Unlinks everything, for one cause.
+    pub(super) fn unlink_all(&self, cause: RemovalCause) {
+        for shard in &self.shards {
+            let mut from = Some(0);
+            while let Some(next) = from {
+                let (further, after) = shard.unlink_bite(&self.shared, next, cause);
+                self.follow_up(shard, after);
+                from = further;
+            }
+        }
+    }
+
+    /// Lets nobody in any more and unlinks everything.
+    pub(super) fn shut(&self) {
+        for shard in &self.shards {
+            shard.bar();
+        }
+        self.unlink_all(RemovalCause::Closed);
+    }
+
+    /// The end: no handle is left, so nobody is inside, and everything is freed.
+    pub(super) fn finish(&self) {
+        self.shut();
+        for shard in &self.shards {
+            shard.drain_all(&self.shared);
+        }
+    }
+
+    /// The last handle has gone.
+    pub(super) fn retire_core(&self) {
+        self.alarm.stop();
+        let reaper = self.reaper.lock().take();
+        match reaper {
+            // The last handle was dropped by a listener or a destructor on the reaper's own thread:
+            // it finishes when it comes out of there, and nobody waits for it.
+            Some(reaper) if reaper.thread().id() == thread::current().id() => {}
+            Some(reaper) => {
+                // The reaper has finished, or died of a fault of ours; either way it is gone, and
+                // what is left is freed here.
+                let _ended = reaper.join();
+                self.finish();
+            }
+            None => self.finish(),
+        }
+    }
+}
+
+/// What a gatherer leaves to do for when it has given its lock back.
+struct FollowUps {
+    look_ns: u64,
+    full: Vec<usize>,
+}
+
+impl FollowUps {
+    fn new() -> Self {
+        Self { look_ns: NEVER_NS, full: Vec::new() }
+    }
+
+    fn add(&mut self, shard: usize, look_ns: u64, after: After) {
+        self.look_ns = self.look_ns.min(look_ns).min(after.look_ns);
+        if after.has_full_batch {
+            self.full.push(shard);
+        }
+    }
+}
+
+impl<K, V, S> Core<K, V, S> {
+    pub(super) fn new(
+        shared: Shared<K, V>,
+        hasher: S,
+        on_full: OnFull,
+        weigher: Option<Box<Weigher<K, V>>>,
+        (checked, max_entries, has_listener): (Checked, Option<usize>, bool),
+    ) -> Self {
+        let expected = max_entries.map_or(usize::MAX / 2, |entries| {
+            let share = entries / checked.shards;
+            // Four standard deviations above the mean of a random spread.
+            share + 4 * share.isqrt() + 8
+        });
+        let keeps_recency = on_full == OnFull::Evict;
+        let shards = (0..checked.shards).map(|number| {
+            let resolution_ns = checked.resolution_ns;
+            let shard = Shard::new(number, expected, resolution_ns, keeps_recency, has_listener);
+            CachePadded::new(shard)
+        });
+        Self {
+            shards: shards.collect(),
+            shared,
+            hasher,
+            spans: checked.spans,
+            on_full,
+            weigher,
+            alarm: Arc::new(Alarm::new()),
+            tally: Tally::new(),
+            rejected: AtomicU64::new(0),
+            wakeups: AtomicU64::new(0),
+            inexact: AtomicU64::new(0),
+            coldness: Mutex::new(Coldness::new(checked.shards)),
+            handles: AtomicUsize::new(1),
+            reaper: Mutex::new(None),
+        }
+    }
+}
+
+impl<K, V, S: BuildHasher> Core<K, V, S> {
+    #[inline]
+    pub(super) fn hash<Q: core::hash::Hash + ?Sized>(&self, key: &Q) -> KeyHash {
+        KeyHash::of(self.hasher.hash_one(key))
+    }
+}
+
+/// One eviction examines at most this many records: over a read-only hour every record goes stale,
+/// and refiling ten million at once would stop the insertion that had the bad luck.
+const MOST_LOOKS: usize = 32_768;
+/// How often a gatherer yields to other insertions before it gives up.
+const MOST_WAITS: usize = 1_000;
+/// How soon the reaper looks again for a reader that was in the way.
+const UNRIPE_RETRY_NS: u64 = MILLI_NS;

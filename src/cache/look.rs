@@ -1,0 +1,219 @@
+//! Reads: no lock, no waiting.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+
+use super::{Cache, Hold};
+use crate::index::{Entry, Use};
+use crate::lifetime::Expiry;
+use crate::platform::clock::NEVER_NS;
+use crate::platform::sync::{Pin, pin};
+
+impl<K, V, S> Cache<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Gives a clone of a key's session and counts as a use of it.
+    ///
+    /// `None` if the key has no session, or one whose time is up, even if it is still in memory.
+    /// The clone is made while the reader is pinned, so `V::clone` should be short: keep sessions in
+    /// an `Arc`, or call [`read`](Self::read).
+    ///
+    /// **Locking:** none. **Complexity:** constant; two cache lines for a hit.
+    ///
+    /// # Panics
+    ///
+    /// If `Hash`, `Eq` or `clone` does; the cache stays whole.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert(String::from("id"), 7)?;
+    /// assert_eq!(cache.get("id"), Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        let pin = pin();
+        let entry = self.look_up(&pin, key, Use::Touch);
+        self.count(&pin, entry.is_some());
+        entry.map(|entry| entry.value().clone())
+    }
+
+    /// Calls `f` with a key's session, without cloning it, and counts as a use of it.
+    ///
+    /// While the closure runs, this one session is kept from being freed, and nothing else: it may
+    /// take its time, call the cache, and panic. Its time may run out meanwhile; then it is freed
+    /// when the closure ends.
+    ///
+    /// **Locking:** none. **Complexity:** constant.
+    ///
+    /// # Panics
+    ///
+    /// If `Hash`, `Eq` or the closure does; the cache stays whole. If over 262,143 closures run
+    /// inside one session.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", vec![1, 2, 3])?;
+    /// assert_eq!(cache.read("id", |session| session.len()), Some(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hold = {
+            let pin = pin();
+            let hold = self.hold(&pin, key, Use::TouchAndHold);
+            self.count(&pin, hold.is_some());
+            hold?
+        };
+        Some(f(hold.entry().value()))
+    }
+
+    /// Gives a clone of a key's session without counting as a use of it.
+    ///
+    /// **Locking:** none. **Complexity:** constant. **Panics:** as [`get`](Self::get).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 7)?;
+    /// assert_eq!(cache.peek("id"), Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn peek<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        self.look_up(&pin(), key, Use::Peek).map(|entry| entry.value().clone())
+    }
+
+    /// Whether a key has a live session; does not count as a use of it.
+    ///
+    /// **Locking:** none. **Complexity:** constant. **Panics:** if `Hash` or `Eq` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", ())?;
+    /// assert!(cache.contains_key("id") && !cache.contains_key("other"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.look_up(&pin(), key, Use::Peek).is_some()
+    }
+
+    /// Counts as a use of a key's session: its idle time starts anew. False if it has none.
+    ///
+    /// **Locking:** none. **Complexity:** constant. **Panics:** if `Hash` or `Eq` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", ())?;
+    /// assert!(cache.touch("id") && !cache.touch("other"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn touch<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let pin = pin();
+        let is_live = self.look_up(&pin, key, Use::Touch).is_some();
+        self.count(&pin, is_live);
+        is_live
+    }
+
+    /// How long a key's session has left if nobody uses it; `None` if it has none.
+    ///
+    /// Does not count as a use. **Locking:** none. **Complexity:** constant. **Panics:** if `Hash`
+    /// or `Eq` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sundown::{Cache, Expiry, ManualClock, Reaper};
+    /// let clock = ManualClock::new();
+    /// let cache = Cache::builder().max_entries(10).clock(clock.clone()).reaper(Reaper::Manual)
+    ///     .time_to_idle(Duration::from_secs(60)).build()?;
+    /// cache.insert("id", ())?;
+    /// clock.advance(Duration::from_secs(20));
+    /// assert_eq!(cache.expires_in("id"), Some(Expiry::In(Duration::from_secs(40))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expires_in<Q>(&self, key: &Q) -> Option<Expiry>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let pin = pin();
+        let deadline_ns = self.look_up(&pin, key, Use::Peek)?.judge().deadline_ns();
+        if deadline_ns == NEVER_NS {
+            return Some(Expiry::Never);
+        }
+        let left_ns = deadline_ns.checked_sub(self.core.shared.clock.exact_ns())?;
+        (left_ns > 0).then(|| Expiry::In(std::time::Duration::from_nanos(left_ns)))
+    }
+
+    /// Finds a key's live session and leaves the trace of `wish` on it.
+    #[inline]
+    fn look_up<'p, Q>(&'p self, pin: &'p Pin, key: &Q, wish: Use) -> Option<&'p Entry<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let core = &*self.core;
+        let hash = core.hash(key);
+        let clock = &core.shared.clock;
+        let look = (clock.coarse_ns(), clock, wish);
+        core.shard(hash).index().look_up(pin, hash.index, |other| other.borrow() == key, look)
+    }
+
+    /// Like [`look_up`](Self::look_up), for longer than the pin.
+    pub(super) fn hold<Q>(&self, pin: &Pin, key: &Q, wish: Use) -> Option<Hold<'_, K, V, S>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let core = &*self.core;
+        let hash = core.hash(key);
+        let clock = &core.shared.clock;
+        let look = (clock.coarse_ns(), clock, wish);
+        let shard = core.shard(hash);
+        let held = shard.index().hold(pin, hash.index, |other| other.borrow() == key, look)?;
+        Some(Hold { core, shard, held: Some(held) })
+    }
+
+    #[inline]
+    fn count(&self, pin: &Pin, is_hit: bool) {
+        if is_hit {
+            self.core.tally.hit(pin.stripe());
+        } else {
+            self.core.tally.miss(pin.stripe());
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The public face: a handle hashes once, picks a shard and delegates.
+//!
+//! User handles are counted apart from the reaper's share of the core, so that the last one to go
+//! can end the reaper, and a listener's [`WeakCache`] is none.
+
+mod build;
+mod core;
+mod look;
+mod observe;
+mod walk;
+mod write;
+
+#[cfg(all(test, not(sundown_loom)))]
+mod tests;
+
+use ::core::fmt;
+
+use self::core::Core;
+use crate::builder::Builder;
+use crate::index::Held;
+use crate::platform::hasher::RandomState;
+use crate::platform::sync::{Arc, Ordering, Weak};
+use crate::shard::Shard;
+
+/// A session cache from which every session is gone when its time is up.
+///
+/// A value of this type is a handle: clones are cheap and share one cache, from any thread. Dropping
+/// the last handle unlinks everything, joins the reaper's thread and has run every listener and
+/// destructor before it returns, unless it happens in a listener or a destructor on that very
+/// thread, which then does the rest.
+///
+/// See the [crate's documentation](crate) for what the cache promises.
+///
+/// # Locking
+///
+/// Reads (`get`, `read`, `peek`, `contains_key`, `touch`, `expires_in`) take no lock and wait for
+/// nobody. Everything else holds the lock of one shard for a short time, and of no two at once. No
+/// user code runs under a lock but `Eq` on keys, which must not call the cache.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::Cache;
+///
+/// let sessions = Cache::builder()
+///     .max_entries(100_000)
+///     .time_to_idle(Duration::from_secs(30 * 60))
+///     .build()?;
+/// sessions.insert("3f2a", "ada")?;
+/// assert_eq!(sessions.get("3f2a"), Some("ada"));
+/// assert!(sessions.discard("3f2a"));
+/// assert_eq!(sessions.get("3f2a"), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Cache<K, V, S = RandomState> {
+    core: Arc<Core<K, V, S>>,
+}
+
+impl<K, V> Cache<K, V> {
+    /// Starts to set a cache up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", "session")?;
+    /// assert_eq!(cache.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder() -> Builder<K, V> {
+        Builder::new()
+    }
+}
+
+impl<K, V, S> Cache<K, V, S> {
+    /// A handle that does not keep the cache alive: what a listener keeps when it wants to call
+    /// back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::<u8, u8>::builder().max_entries(10).build()?;
+    /// let weak = cache.downgrade();
+    /// assert!(weak.upgrade().is_some());
+    /// drop(cache);
+    /// assert!(weak.upgrade().is_none());
+    /// # Ok::<(), sundown::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn downgrade(&self) -> WeakCache<K, V, S> {
+        WeakCache { core: Arc::downgrade(&self.core) }
+    }
+}
+
+impl<K, V, S> Clone for Cache<K, V, S> {
+    fn clone(&self) -> Self {
+        // Relaxed: as with `Arc`, whoever clones has a handle already.
+        let handles = self.core.handles.fetch_add(1, Ordering::Relaxed);
+        assert!(handles < usize::MAX / 2, "handles are being leaked");
+        Self { core: self.core.clone() }
+    }
+}
+
+impl<K, V, S> Drop for Cache<K, V, S> {
+    fn drop(&mut self) {
+        // AcqRel: what other handles did comes before the end, and the end after all of it.
+        if self.core.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.core.retire_core();
+        }
+    }
+}
+
+impl<K, V, S> fmt::Debug for Cache<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("entries", &self.core.shared.budget.entries())
+            .field("weight", &self.core.shared.budget.weight())
+            .field("shards", &self.core.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle that does not keep its cache alive; made by [`Cache::downgrade`].
+///
+/// # Examples
+///
+/// A listener that logs a user's other session out:
+///
+/// ```
+/// use std::sync::OnceLock;
+/// use sundown::{Cache, WeakCache};
+///
+/// static SESSIONS: OnceLock<WeakCache<u32, u32>> = OnceLock::new();
+/// let cache = Cache::builder()
+///     .max_entries(10)
+///     .on_removal(|_, partner: u32, _| {
+///         if let Some(cache) = SESSIONS.get().and_then(WeakCache::upgrade) {
+///             cache.discard(&partner);
+///         }
+///     })
+///     .build()?;
+/// SESSIONS.set(cache.downgrade()).unwrap();
+/// cache.insert(1, 2)?;
+/// assert!(cache.discard(&1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct WeakCache<K, V, S = RandomState> {
+    core: Weak<Core<K, V, S>>,
+}
+
+impl<K, V, S> WeakCache<K, V, S> {
+    /// A handle, unless the last one is gone.
+    ///
+    /// **Locking:** none. The cache lives for as long as the handle that this gives.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Cache<K, V, S>> {
+        let core = self.core.upgrade()?;
+        // AcqRel, Relaxed: never from zero, for then the end has begun; pairs with `Cache::drop`.
+        core.handles
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |handles| {
+                (handles > 0).then_some(handles + 1)
+            })
+            .ok()?;
+        Some(Cache { core })
+    }
+}
+
+impl<K, V, S> Clone for WeakCache<K, V, S> {
+    fn clone(&self) -> Self {
+        Self { core: self.core.clone() }
+    }
+}
+
+impl<K, V, S> fmt::Debug for WeakCache<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakCache { .. }")
+    }
+}
+
+/// Holds that end when this is dropped, also by a panic of the closure that they were taken for.
+struct Holds<'c, K, V, S> {
+    core: &'c Core<K, V, S>,
+    shard: &'c Shard<K, V>,
+    held: Vec<Held<K, V>>,
+}
+
+impl<'c, K, V, S> Holds<'c, K, V, S> {
+    fn none(core: &'c Core<K, V, S>, shard: &'c Shard<K, V>) -> Self {
+        Self { core, shard, held: Vec::new() }
+    }
+}
+
+impl<K, V, S> Drop for Holds<'_, K, V, S> {
+    fn drop(&mut self) {
+        for held in self.held.drain(..) {
+            release(self.core, self.shard, held);
+        }
+    }
+}
+
+/// One hold that ends when this is dropped.
+struct Hold<'c, K, V, S> {
+    core: &'c Core<K, V, S>,
+    shard: &'c Shard<K, V>,
+    held: Option<Held<K, V>>,
+}
+
+impl<'c, K, V, S> Hold<'c, K, V, S> {
+    fn entry(&self) -> &Held<K, V> {
+        self.held.as_ref().expect("the hold ends with this guard")
+    }
+}
+
+impl<K, V, S> Drop for Hold<'_, K, V, S> {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            release(self.core, self.shard, held);
+        }
+    }
+}
+
+fn release<K, V, S>(core: &Core<K, V, S>, shard: &Shard<K, V>, held: Held<K, V>) {
+    if let Some(after) = shard.release(&core.shared, held) {
+        core.follow_up(shard, after);
+    }
+}

@@ -1,0 +1,175 @@
+//! What goes over all sessions.
+
+use std::hash::{BuildHasher, Hash};
+
+use super::{Cache, Holds};
+use crate::platform::sync::{DrainGuard, is_pinned, thread};
+use crate::removal::RemovalCause;
+
+impl<K, V, S> Cache<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Removes all sessions for which `f` says no; gives how many it removed.
+    ///
+    /// A session that is in throughout is shown exactly once, one that comes or goes meanwhile at
+    /// most once; none is shown whose time is up. The closure runs outside every lock, on sessions
+    /// held 128 at a time; it may call the cache. Not a use of the sessions.
+    ///
+    /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
+    ///
+    /// # Panics
+    ///
+    /// If the closure does; what it has decided on until then stays decided.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("user-1", "ada")?;
+    /// cache.insert("user-2", "bob")?;
+    /// assert_eq!(cache.retain(|_, name| *name != "bob"), 1);
+    /// assert_eq!(cache.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn retain(&self, mut f: impl FnMut(&K, &V) -> bool) -> usize {
+        let mut removed = 0;
+        self.walk(|holds, index| {
+            let held = &holds.held[index];
+            if f(held.key(), held.value()) {
+                return;
+            }
+            if let Some(after) = holds.shard.remove_held(&self.core.shared, held) {
+                removed += 1;
+                self.core.follow_up(holds.shard, after);
+            }
+        });
+        removed
+    }
+
+    /// Shows all sessions to `f`.
+    ///
+    /// A session that is in throughout is shown exactly once, one that comes or goes meanwhile at
+    /// most once; none is shown whose time is up. The closure runs outside every lock, on sessions
+    /// held 128 at a time; it may call the cache. Not a use of the sessions.
+    ///
+    /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
+    /// **Panics:** if the closure does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert(1, 10)?;
+    /// cache.insert(2, 20)?;
+    /// let mut sum = 0;
+    /// cache.for_each(|_, value| sum += value);
+    /// assert_eq!(sum, 30);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
+        self.walk(|holds, index| f(holds.held[index].key(), holds.held[index].value()));
+    }
+
+    /// Goes over all live sessions, holding a bite at a time.
+    fn walk(&self, mut visit: impl FnMut(&Holds<'_, K, V, S>, usize)) {
+        let core = &*self.core;
+        for shard in &core.shards {
+            let mut from = Some(0);
+            while let Some(next) = from {
+                let mut holds = Holds::none(core, shard);
+                from = shard.hold_bite(&core.shared, next, &mut holds.held);
+                for index in 0..holds.held.len() {
+                    // Its time may have come since the bite was taken.
+                    let now_ns = core.shared.clock.exact_ns();
+                    let held = &holds.held[index];
+                    if !held.is_dead() && held.judge().cause_at(now_ns).is_none() {
+                        visit(&holds, index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes all sessions that are in when it comes to them.
+    ///
+    /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 7)?;
+    /// cache.clear();
+    /// assert!(cache.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn clear(&self) {
+        self.core.unlink_all(RemovalCause::Cleared);
+    }
+
+    /// Unlinks all sessions whose exact deadline has passed and frees them, now, on this thread;
+    /// gives how many it unlinked.
+    ///
+    /// With [`Reaper::Manual`](crate::Reaper::Manual) this is what frees sessions; with a reaper's
+    /// thread nobody needs to call it. It does not wait for readers: what one is still inside is
+    /// freed by a later call. Called from inside a listener or a destructor, it leaves the freeing
+    /// to the drain that it was called from.
+    ///
+    /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear in what is
+    /// due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sundown::{Cache, ManualClock, Reaper};
+    /// let clock = ManualClock::new();
+    /// let cache = Cache::builder().max_entries(10).clock(clock.clone()).reaper(Reaper::Manual)
+    ///     .time_to_live(Duration::from_secs(60)).build()?;
+    /// cache.insert("id", ())?;
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(cache.reap(), 1);
+    /// assert_eq!(cache.stats().dropped, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reap(&self) -> usize {
+        self.core.reap_now()
+    }
+
+    /// Removes all sessions for good: later reads miss, and insertions are
+    /// [`Closed`](crate::Reason::Closed).
+    ///
+    /// Waits until everything that no closure holds is freed and its events are delivered; but not
+    /// when called from inside a listener, a destructor or a `clone`, which it would wait for.
+    ///
+    /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{Cache, Reason};
+    /// let cache = Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 7)?;
+    /// cache.close();
+    /// assert_eq!(cache.get("id"), None);
+    /// assert_eq!(cache.insert("id", 8).unwrap_err().reason, Reason::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn close(&self) {
+        let core = &*self.core;
+        core.shut();
+        while !is_pinned() && !DrainGuard::is_active() {
+            for shard in &core.shards {
+                shard.seal();
+            }
+            core.free_garbage();
+            if !core.shards.iter().any(|shard| shard.is_dirty()) {
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+}

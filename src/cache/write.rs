@@ -1,0 +1,388 @@
+//! Insertions, updates and removals of single sessions.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+
+use super::{Cache, Hold};
+use crate::budget::Room;
+use crate::error::{Reason, Rejected};
+use crate::index::{Fresh, Use};
+use crate::lifetime::Lifetime;
+use crate::platform::sync::{Ordering, pin};
+use crate::shard::{Mode, NotPut, Snag};
+
+impl<K, V, S> Cache<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Puts a session in, in place of the key's old one if there is one.
+    ///
+    /// If there is no room, what is due is reaped, and then the least recently used sessions are
+    /// evicted; or the session is handed back, with [`OnFull::Reject`](crate::OnFull::Reject). A
+    /// live session can always be replaced by one that is not heavier.
+    ///
+    /// **Locking:** the key's shard; where room is needed also a lock that one thread at a time
+    /// gathers room under, and one other shard at a time. **Complexity:** constant on average; an
+    /// eviction examines at most 32,768 records, and one insertion in a while grows the shard's
+    /// table (under a millisecond at the default number of shards).
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] hands key and value back: [`Reason::Full`], [`Reason::TooHeavy`] or
+    /// [`Reason::Closed`].
+    ///
+    /// # Panics
+    ///
+    /// If `Hash`, `Eq` or the weigher does; then key and value are dropped and nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 1)?;
+    /// cache.insert("id", 2)?;
+    /// assert_eq!(cache.get("id"), Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn insert(&self, key: K, value: V) -> Result<(), Rejected<K, V>> {
+        self.insert_for(key, value, Lifetime::default())
+    }
+
+    /// Like [`insert`](Self::insert), with lifetimes of the session's own.
+    ///
+    /// **Locking, complexity, errors and panics:** as [`insert`](Self::insert).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sundown::{Cache, Lifetime, ManualClock, Reaper};
+    /// let clock = ManualClock::new();
+    /// let cache = Cache::builder().max_entries(10).clock(clock.clone()).reaper(Reaper::Manual)
+    ///     .build()?;
+    /// cache.insert_for("id", 1, Lifetime::default().live(Duration::from_secs(5)))?;
+    /// clock.advance(Duration::from_secs(5));
+    /// assert_eq!(cache.get("id"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn insert_for(&self, key: K, value: V, lifetime: Lifetime) -> Result<(), Rejected<K, V>> {
+        self.put(key, value, lifetime, Mode::Always)
+    }
+
+    /// Puts a session in only if the key has no live one; atomic.
+    ///
+    /// **Locking, complexity and panics:** as [`insert`](Self::insert).
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert), and [`Reason::Occupied`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{Cache, Lifetime, Reason};
+    /// let cache = Cache::builder().max_entries(10).build()?;
+    /// cache.insert_if_absent("id", 1, Lifetime::default())?;
+    /// let refused = cache.insert_if_absent("id", 2, Lifetime::default()).unwrap_err();
+    /// assert_eq!(refused.reason, Reason::Occupied);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn insert_if_absent(
+        &self,
+        key: K,
+        value: V,
+        lifetime: Lifetime,
+    ) -> Result<(), Rejected<K, V>> {
+        self.put(key, value, lifetime, Mode::IfAbsent)
+    }
+
+    /// Puts a session in only if the key has a live one; atomic. Lifetimes start anew.
+    ///
+    /// **Locking, complexity and panics:** as [`insert`](Self::insert).
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert), and [`Reason::Absent`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{Cache, Lifetime, Reason};
+    /// let cache = Cache::builder().max_entries(10).build()?;
+    /// let refused = cache.replace("id", 1, Lifetime::default()).unwrap_err();
+    /// assert_eq!(refused.reason, Reason::Absent);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn replace(&self, key: K, value: V, lifetime: Lifetime) -> Result<(), Rejected<K, V>> {
+        self.put(key, value, lifetime, Mode::IfPresent)
+    }
+
+    fn put(
+        &self,
+        key: K,
+        value: V,
+        lifetime: Lifetime,
+        mode: Mode<'_, K, V>,
+    ) -> Result<(), Rejected<K, V>> {
+        let hash = self.core.hash(&key);
+        let weight = self.core.weigh(&key, &value);
+        let fresh = Fresh::new(key, value, hash.index, weight);
+        match self.settle_in(fresh, hash.shard, lifetime, mode) {
+            Ok(()) => Ok(()),
+            Err((fresh, Some(reason))) => {
+                // Relaxed: a figure.
+                self.core.rejected.fetch_add(1, Ordering::Relaxed);
+                let (key, value) = fresh.into_parts();
+                Err(Rejected::new(key, value, reason))
+            }
+            Err((_, None)) => unreachable!("only an update loses its session"),
+        }
+    }
+
+    /// Puts an entry in, gathering room as often as it takes. Gives it back with the reason, or
+    /// with none if the session that it should update is gone.
+    fn settle_in(
+        &self,
+        mut fresh: Fresh<K, V>,
+        shard: u32,
+        lifetime: Lifetime,
+        mode: Mode<'_, K, V>,
+    ) -> Result<(), (Fresh<K, V>, Option<Reason>)> {
+        let core = &*self.core;
+        let budget = &core.shared.budget;
+        if budget.max_weight().is_some_and(|max_weight| fresh.weight() > max_weight) {
+            return Err((fresh, Some(Reason::TooHeavy)));
+        }
+        let shard = &core.shards[shard as usize & (core.shards.len() - 1)];
+        let spans = lifetime.resolve(core.spans);
+        let mut room = Room::none(budget);
+        loop {
+            match shard.put(&core.shared, fresh, spans, mode, &mut room) {
+                Ok(after) => {
+                    drop(room);
+                    core.follow_up(shard, after);
+                    return Ok(());
+                }
+                Err(NotPut { fresh: back, snag }) => match snag {
+                    Snag::Refused(reason) => return Err((back, Some(reason))),
+                    Snag::Lost => return Err((back, None)),
+                    Snag::NeedsRoom(need) => {
+                        if !core.gather(&mut room, need) {
+                            return Err((back, Some(Reason::Full)));
+                        }
+                        fresh = back;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Puts what `f` makes of a key's session in its place; false if the key has none.
+    ///
+    /// Optimistic: the closure runs outside every lock, and again if the session was replaced
+    /// meanwhile. Deadlines and last use carry over; it is not itself a use. It counts as one
+    /// insertion, and as one removal with the cause [`Replaced`](crate::RemovalCause::Replaced).
+    ///
+    /// **Locking, complexity:** as [`insert`](Self::insert).
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] hands a clone of the key and the new value back: [`Reason::TooHeavy`],
+    /// [`Reason::Full`] or [`Reason::Closed`]. The old session stays.
+    ///
+    /// # Panics
+    ///
+    /// If `Hash`, `Eq`, the key's `clone`, the weigher or the closure does; nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 1)?;
+    /// assert!(cache.update("id", |visits| visits + 1)?);
+    /// assert_eq!(cache.get("id"), Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Result<bool, Rejected<K, V>>
+    where
+        K: Borrow<Q> + Clone,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.core.hash(key);
+        loop {
+            let Some(hold) = self.hold_without_use(key) else { return Ok(false) };
+            let old = hold.entry();
+            let (new_key, new_value) = (old.key().clone(), f(old.value()));
+            let weight = self.core.weigh(&new_key, &new_value);
+            let fresh = Fresh::new(new_key, new_value, hash.index, weight);
+            match self.settle_in(fresh, hash.shard, Lifetime::default(), Mode::Update(old)) {
+                Ok(()) => return Ok(true),
+                // Somebody else was faster: look again.
+                Err((fresh, None)) => drop(fresh),
+                Err((fresh, Some(reason))) => {
+                    // Relaxed: a figure.
+                    self.core.rejected.fetch_add(1, Ordering::Relaxed);
+                    let (key, value) = fresh.into_parts();
+                    return Err(Rejected::new(key, value, reason));
+                }
+            }
+        }
+    }
+
+    fn hold_without_use<Q>(&self, key: &Q) -> Option<Hold<'_, K, V, S>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.hold(&pin(), key, Use::Hold)
+    }
+
+    /// Removes a key's session and gives a clone of it.
+    ///
+    /// The session itself goes to the listener, or is dropped, once no reader is inside. Use
+    /// [`discard`](Self::discard) where the value is not needed.
+    ///
+    /// **Locking:** the key's shard. **Complexity:** constant.
+    ///
+    /// # Panics
+    ///
+    /// If `Hash` or `Eq` does, and nothing has changed; if `clone` does, and the session is removed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 7)?;
+    /// assert_eq!(cache.remove("id"), Some(7));
+    /// assert_eq!(cache.remove("id"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        self.remove_with(key, V::clone)
+    }
+
+    /// Removes a key's session; false if it had none.
+    ///
+    /// **Locking:** the key's shard. **Complexity:** constant. **Panics:** if `Hash` or `Eq` does,
+    /// and nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 7)?;
+    /// assert!(cache.discard("id") && !cache.discard("id"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn discard<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.remove_with(key, |_| ()).is_some()
+    }
+
+    fn remove_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let core = &*self.core;
+        let hash = core.hash(key);
+        let shard = core.shard(hash);
+        let (result, after) = {
+            let pin = pin();
+            let same_key = |other: &K| other.borrow() == key;
+            let (entry, after) = shard.remove(&core.shared, &pin, hash.index, same_key);
+            // The removal is told even if the closure panics: the reaper knows of the garbage.
+            if let Some(after) = after {
+                core.alarm.ring_by(after.look_ns);
+            }
+            (entry.map(|entry| f(entry.value())), after)
+        };
+        if let Some(after) = after {
+            core.follow_up(shard, after);
+        }
+        result
+    }
+
+    /// Removes a key's session if `f` says so; false if it does not, or if the key has none.
+    ///
+    /// Atomic: what is removed is what the closure was shown. It runs outside every lock, and again
+    /// if the session was replaced meanwhile. Not a use of the session.
+    ///
+    /// **Locking:** the key's shard. **Complexity:** constant. **Panics:** if `Hash`, `Eq` or the
+    /// closure does, and nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 7)?;
+    /// assert!(!cache.remove_if("id", |_, session| *session > 7));
+    /// assert!(cache.remove_if("id", |_, session| *session == 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn remove_if<Q>(&self, key: &Q, mut f: impl FnMut(&K, &V) -> bool) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        loop {
+            let Some(hold) = self.hold_without_use(key) else { return false };
+            let entry = hold.entry();
+            if !f(entry.key(), entry.value()) {
+                return false;
+            }
+            if let Some(after) = hold.shard.remove_held(&self.core.shared, entry) {
+                let shard = hold.shard;
+                drop(hold);
+                self.core.follow_up(shard, after);
+                return true;
+            }
+        }
+    }
+
+    /// Measures a session's lifetimes anew, from now; false if the key has no live session.
+    ///
+    /// Re-authentication, for instance, moves both timers. Counts as a use.
+    ///
+    /// **Locking:** the key's shard. **Complexity:** constant. **Panics:** if `Hash` or `Eq` does,
+    /// and nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sundown::{Cache, Expiry, Lifetime, ManualClock, Reaper};
+    /// let clock = ManualClock::new();
+    /// let cache = Cache::builder().max_entries(10).clock(clock).reaper(Reaper::Manual).build()?;
+    /// cache.insert("id", ())?;
+    /// assert!(cache.set_lifetime("id", Lifetime::default().live(Duration::from_secs(9))));
+    /// assert_eq!(cache.expires_in("id"), Some(Expiry::In(Duration::from_secs(9))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_lifetime<Q>(&self, key: &Q, lifetime: Lifetime) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let core = &*self.core;
+        let hash = core.hash(key);
+        let shard = core.shard(hash);
+        let same_key = |other: &K| other.borrow() == key;
+        let spans = lifetime.resolve(core.spans);
+        let after = shard.set_lifetime(&core.shared, hash.index, same_key, spans);
+        if let Some(after) = after {
+            core.follow_up(shard, after);
+        }
+        after.is_some()
+    }
+}

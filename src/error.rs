@@ -1,0 +1,207 @@
+//! What can be refused, and why.
+
+use core::fmt;
+use core::time::Duration;
+
+/// A session that the cache did not take, handed back with the reason.
+///
+/// Neither `Debug` nor `Display` prints the key or the value.
+///
+/// # Examples
+///
+/// ```
+/// use sundown::{Cache, OnFull, Reason};
+/// let cache = Cache::builder().max_entries(1).on_full(OnFull::Reject).build()?;
+/// cache.insert("one", 1)?;
+/// let refused = cache.insert("two", 2).unwrap_err();
+/// assert_eq!(refused.reason, Reason::Full);
+/// assert_eq!(refused.into_parts(), ("two", 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+pub struct Rejected<K, V> {
+    /// The key as it was given.
+    pub key: K,
+    /// The value as it was given.
+    pub value: V,
+    /// Why the cache did not take them.
+    pub reason: Reason,
+}
+
+impl<K, V> Rejected<K, V> {
+    pub(crate) fn new(key: K, value: V, reason: Reason) -> Self {
+        Self { key, value, reason }
+    }
+
+    /// Gives key and value back.
+    #[must_use]
+    pub fn into_parts(self) -> (K, V) {
+        (self.key, self.value)
+    }
+}
+
+impl<K, V> fmt::Debug for Rejected<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> fmt::Display for Rejected<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session not taken: {}", self.reason)
+    }
+}
+
+impl<K, V> core::error::Error for Rejected<K, V> {}
+
+/// Why a session was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// There is no room, and the cache rejects rather than evicts; or, where it evicts, all room
+    /// was held by other insertions under way.
+    Full,
+    /// It weighs more than the whole cache may.
+    TooHeavy,
+    /// The key has a live session already.
+    Occupied,
+    /// The key has no live session to replace.
+    Absent,
+    /// The cache is closed.
+    Closed,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the cache is full",
+            Self::TooHeavy => "it weighs more than the whole cache may",
+            Self::Occupied => "the key has a live session",
+            Self::Absent => "the key has no live session",
+            Self::Closed => "the cache is closed",
+        })
+    }
+}
+
+/// Which setting of a [`Builder`](crate::Builder) is wrong, and what to do about it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Neither `max_entries` nor `max_weight` is set.
+    Unbounded,
+    /// A cap is zero.
+    ZeroCapacity,
+    /// A time to live or to idle is zero.
+    ZeroLifetime,
+    /// A time to live or to idle is over ten years.
+    OverlongLifetime,
+    /// The resolution is under 1 ms or over 1 h.
+    Resolution(Duration),
+    /// `max_weight` is set, but no weigher says what a session weighs.
+    NoWeigher,
+    /// The number of shards is zero or over the limit.
+    Shards(usize),
+    /// The reaper's thread could not be started.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unbounded => f.write_str(
+                "the cache has no cap: set max_entries, or max_weight with a weigher, so that no \
+                 storm of logins can fill the memory",
+            ),
+            Self::ZeroCapacity => f.write_str(
+                "a cap of zero holds no session: set max_entries and max_weight to at least 1, or \
+                 leave the one that you do not need unset",
+            ),
+            Self::ZeroLifetime => f.write_str(
+                "a lifetime of zero serves no session: set time_to_live and time_to_idle to more \
+                 than zero, or leave the one that you do not need unset",
+            ),
+            Self::OverlongLifetime => f.write_str(
+                "a lifetime is over ten years: set a shorter time_to_live or time_to_idle, or \
+                 leave it unset for sessions that do not end by time",
+            ),
+            Self::Resolution(given) => {
+                write!(f, "a resolution of {given:?} is out of range: set one from 1 ms to 1 h")
+            }
+            Self::NoWeigher => f.write_str(
+                "max_weight is set but nothing weighs the sessions: set a weigher, or use \
+                 max_entries alone",
+            ),
+            Self::Shards(given) => write!(
+                f,
+                "{given} shards are out of range: set 1 to {}, or leave it to the default",
+                crate::error::MOST_SHARDS
+            ),
+            Self::Thread(_) => f.write_str(
+                "the reaper's thread could not be started: raise the limit on threads, or use \
+                 Reaper::Manual and call reap yourself",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Thread(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// More shards than this cost more in walking over them than they save in contention.
+pub(crate) const MOST_SHARDS: usize = 16_384;
+
+/// An invariant that [`Cache::audit`](crate::Cache::audit) found broken: a fault of this crate.
+///
+/// # Examples
+///
+/// ```
+/// let cache = sundown::Cache::<u8, u8>::builder().max_entries(1).build()?;
+/// if let Err(broken) = cache.audit() {
+///     panic!("please report this: {broken}");
+/// }
+/// # Ok::<(), sundown::BuildError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditError {
+    /// The shard in which it was found, where it belongs to one.
+    pub shard: Option<usize>,
+    /// The invariant's number in the source, and what was found.
+    pub broken: String,
+}
+
+impl fmt::Debug for AuditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for AuditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.shard {
+            Some(shard) => write!(f, "broken invariant in shard {shard}: {}", self.broken),
+            None => write!(f, "broken invariant: {}", self.broken),
+        }
+    }
+}
+
+impl core::error::Error for AuditError {}
+
+/// What a check found broken; its face to users is [`AuditError`].
+pub(crate) type Broken = String;
+
+/// Returns the broken invariant, with its number, unless the condition holds.
+macro_rules! ensure {
+    ($number:literal, $condition:expr, $($what:tt)+) => {
+        if !$condition {
+            return Err(format!(concat!($number, ": {}"), format_args!($($what)+)));
+        }
+    };
+}
+pub(crate) use ensure;

@@ -1,0 +1,224 @@
+//! The ledger against a sorted list, over every level's edges.
+
+use super::*;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+const GRAIN_NS: u64 = 10_000_000;
+
+#[derive(Clone, Debug)]
+struct Token {
+    name: u32,
+    deadline_ns: Rc<Cell<u64>>,
+    used_ms: Rc<Cell<u64>>,
+}
+
+fn token(name: u32, deadline_ns: u64, used_ms: u64) -> Token {
+    Token {
+        name,
+        deadline_ns: Rc::new(Cell::new(deadline_ns)),
+        used_ms: Rc::new(Cell::new(used_ms)),
+    }
+}
+
+fn check(ledger: &Ledger<Token>) {
+    ledger.check(|token| token.deadline_ns.get(), |token| token.used_ms.get()).unwrap();
+}
+
+/// Takes out all that is due at `now_ns`, as a shard does.
+fn reap(ledger: &mut Ledger<Token>, now_ns: u64, exact: bool) -> Vec<u32> {
+    let mut reaped = Vec::new();
+    ledger.advance(now_ns, exact);
+    while let Some(id) = ledger.next_due() {
+        let deadline_ns = ledger.get(id).deadline_ns.get();
+        if deadline_ns <= now_ns {
+            reaped.push(ledger.remove(id).name);
+        } else {
+            ledger.refile(id, deadline_ns);
+        }
+    }
+    reaped
+}
+
+/// A small generator, so that the cases are the same each time.
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[test]
+fn every_cascade_edge_is_reaped_in_its_tick_and_not_before() {
+    // The finest grain, so that all levels lie before the end of time.
+    const GRAIN_NS: u64 = 1_000_000;
+    for level in 0..8 {
+        for multiple in [1_u64, 2, 31, 32, 33, 63, 64, 65] {
+            for delta in [-1_i64, 0, 1] {
+                let tick = ((multiple << (5 * level)) as i64 + delta) as u64;
+                for start in [0, 7, 31, 32, 1_000_003] {
+                    let due_ns = (start + tick) * GRAIN_NS;
+                    let mut ledger = Ledger::new(GRAIN_NS, true);
+                    reap(&mut ledger, start * GRAIN_NS, false);
+                    ledger.insert(token(1, due_ns, 0), due_ns, 0);
+                    check(&ledger);
+                    let mut wakes = 0;
+                    let mut now_ns = start * GRAIN_NS;
+                    let reaped = loop {
+                        let look_ns = ledger.next_look_ns();
+                        assert!(look_ns <= due_ns, "slept through the deadline");
+                        now_ns = now_ns.max(look_ns);
+                        let reaped = reap(&mut ledger, now_ns, false);
+                        check(&ledger);
+                        wakes += 1;
+                        if !reaped.is_empty() {
+                            break reaped;
+                        }
+                        assert!(wakes < 20, "woke without end at level {level}");
+                    };
+                    assert_eq!((reaped, now_ns), (vec![1], due_ns));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn jump_to_the_end_of_time_finds_everyone() {
+    let mut ledger = Ledger::new(GRAIN_NS, true);
+    for name in 0..60 {
+        let due_ns = 1 << name;
+        ledger.insert(token(name, due_ns, 0), due_ns, 0);
+    }
+    check(&ledger);
+    assert_eq!(reap(&mut ledger, 1 << 62, false).len(), 60);
+    assert_eq!(ledger.len(), 0);
+    ledger.trim();
+    assert_eq!(ledger.bytes(), 0);
+}
+
+#[test]
+fn session_due_at_a_slots_start_does_not_wait_for_its_neighbours() {
+    let mut ledger = Ledger::new(GRAIN_NS, false);
+    // One session at the very start of a slot of level 2, and many spread over the rest of it.
+    let start_ns = 5 * 1_024 * GRAIN_NS;
+    for name in 0..10_000 {
+        ledger.insert(
+            token(name, start_ns + u64::from(name) * 1_000_000, 0),
+            start_ns + u64::from(name) * 1_000_000,
+            0,
+        );
+    }
+    // The reaper looks when it is told to, and refiles 128 at a time.
+    let mut now_ns = 0;
+    let mut first_reaped_ns = None;
+    while first_reaped_ns.is_none() {
+        now_ns = ledger.next_look_ns().max(now_ns + 1);
+        ledger.advance(now_ns, false);
+        for _ in 0..128 {
+            let Some(id) = ledger.next_due() else { break };
+            let deadline_ns = ledger.get(id).deadline_ns.get();
+            if deadline_ns <= now_ns {
+                ledger.remove(id);
+                first_reaped_ns.get_or_insert(now_ns);
+            } else {
+                ledger.refile(id, deadline_ns);
+            }
+        }
+    }
+    assert_eq!(first_reaped_ns, Some(start_ns));
+}
+
+#[test]
+fn coldest_is_the_least_last_use_after_lazy_touches() {
+    let mut state = 0x9e37_79b9_7f4a_7c15;
+    let mut ledger = Ledger::new(GRAIN_NS, true);
+    let tokens: Vec<_> = (0..2_000_u32)
+        .map(|name| {
+            let token = token(name, NEVER_NS, u64::from(name) * 37);
+            ledger.insert(token.clone(), NEVER_NS, token.used_ms.get());
+            token
+        })
+        .collect();
+    let mut live: BTreeMap<u32, Token> =
+        tokens.iter().map(|token| (token.name, token.clone())).collect();
+    let mut now_ms = 2_000 * 37;
+    while !live.is_empty() {
+        for _ in 0..3 {
+            now_ms += next(&mut state) % 5_000;
+            let touched = (next(&mut state) % 2_000) as u32;
+            tokens[touched as usize].used_ms.set(now_ms);
+        }
+        let found = loop {
+            let mut bite = 128;
+            match ledger.coldest(&mut bite, |token| token.used_ms.get()) {
+                Coldest::Found(id, used_ms) => break (id, used_ms),
+                Coldest::Unsettled(..) => assert_eq!(bite, 0),
+                Coldest::Empty => panic!("the ledger lost somebody"),
+            }
+        };
+        check(&ledger);
+        let least_ms = live.values().map(|token| token.used_ms.get()).min().unwrap();
+        assert_eq!(found.1, least_ms);
+        assert!(ledger.coldest_bound_ms() <= least_ms);
+        live.remove(&ledger.remove(found.0).name).expect("it was in");
+    }
+    assert_eq!(ledger.len(), 0);
+}
+
+#[test]
+fn ties_leave_in_order_of_arrival() {
+    let mut ledger = Ledger::new(GRAIN_NS, true);
+    for name in 0..5 {
+        ledger.insert(token(name, NEVER_NS, 7), NEVER_NS, 7);
+    }
+    for name in 0..5 {
+        let mut bite = 8;
+        let Coldest::Found(id, 7) = ledger.coldest(&mut bite, |token| token.used_ms.get()) else {
+            panic!("the first of five is found at once");
+        };
+        assert_eq!(ledger.remove(id).name, name);
+    }
+}
+
+#[test]
+fn random_deadlines_agree_with_a_sorted_list() {
+    let mut state = 0x1234_5678_9abc_def1;
+    for round in 0..200 {
+        let mut ledger = Ledger::new(GRAIN_NS, true);
+        let mut model: BTreeMap<u32, Token> = BTreeMap::new();
+        let mut now_ns = 0;
+        for step in 0..200_u32 {
+            let reach = 1_u64 << (next(&mut state) % 45);
+            match next(&mut state) % 6 {
+                0..=2 => {
+                    let due_ns = now_ns + next(&mut state) % reach;
+                    let token = token(step, due_ns, now_ns / 1_000_000);
+                    ledger.insert(token.clone(), due_ns, token.used_ms.get());
+                    model.insert(step, token);
+                }
+                3 => {
+                    // A touch: the entry's deadline moves, and nobody tells the ledger.
+                    if let Some(token) = model.values().nth(next(&mut state) as usize % 8) {
+                        token.deadline_ns.set(token.deadline_ns.get() + reach);
+                    }
+                }
+                4 => now_ns += next(&mut state) % reach,
+                _ => now_ns = now_ns.max(ledger.next_look_ns().min(now_ns + (1 << 40))),
+            }
+            let exact = next(&mut state) % 2 == 0;
+            let mut reaped = reap(&mut ledger, now_ns, exact);
+            reaped.sort_unstable();
+            let floor_ns = if exact { now_ns } else { now_ns / GRAIN_NS * GRAIN_NS };
+            // By whole ticks a session may be found early in its last tick, once it is due.
+            for name in &reaped {
+                let token = model.remove(name).expect("it was in");
+                assert!(token.deadline_ns.get() <= now_ns, "reaped early in round {round}");
+            }
+            let late = model.values().any(|token| token.deadline_ns.get() <= floor_ns);
+            assert!(!late, "missed a deadline in round {round}, step {step}");
+            check(&ledger);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A hierarchical timing wheel: who comes next, without sorting everybody.
+//!
+//! Time is cut into *ticks* of one grain each. Level 0 has a slot for each of the next 64 ticks, the
+//! slots of level 1 are 32 ticks wide, those of level 2 are 32 × 32, and so on: nine levels reach
+//! past the end of time [1]. Each level is a ring of 64 slots around `elapsed`, twice as many as the
+//! next level's slot is wide; so what lies in an upper slot fits into the levels below it for a
+//! whole slot width *before* that slot begins, and can be moved there ahead of time.
+//!
+//! ```text
+//!           elapsed
+//! level 0   |████████████████████████████████|················   64 slots of 1
+//! level 1   |████▒▒▒▒····························|············   64 slots of 32
+//! level 2   |▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒····   64 slots of 1,024
+//! ```
+//!
+//! What a slot holds is taken out in two steps. When its time draws near, the whole list moves to
+//! its level's *backlog*, in constant time; from there the ledger takes record by record, lowest
+//! level first, asks for its true key and reaps it or files it again. So a session that is due now
+//! never waits for the neighbours of a session that is due later. The wheel is lazy: a record may
+//! be filed too early, never too late. Used with keys that only grow, it is a radix heap [2].
+//!
+//! W1. A record in slot `p` of level `l` is filed under a key whose tick is in `p`'s range.
+//! W2. Every slot in the ring of level `l` lies in `[elapsed >> 5l, (elapsed >> 5l) + 63]`.
+//! W3. A slot's `min` is at most the key of each of its records; likewise a backlog's.
+//! W4. A slot's bit is set exactly if its list is not empty; lists are doubly linked, end to end.
+//! W5. `elapsed` never goes back.
+//!
+//! [1] Varghese and Lauck, Hashed and Hierarchical Timing Wheels, SOSP 1987. We differ in the wider
+//!     rings, the backlogs and the laziness.
+//! [2] Ahuja, Mehlhorn, Orlin and Tarjan, Faster Algorithms for the Shortest Path Problem, 1990.
+
+mod level;
+
+use crate::error::{Broken, ensure};
+use crate::ledger::slab::{RecordId, Slab};
+use level::{BACKLOG, LEVEL_BITS, Level, MOST_LEVELS, RING, end_of_list};
+
+pub(crate) use level::Links;
+
+/// One wheel. `LANE` says which of a record's two pairs of links is its own.
+#[derive(Debug)]
+pub(super) struct Wheel<const LANE: usize> {
+    /// Keys per tick.
+    grain: u64,
+    /// How many ticks before its first record an upper slot is emptied, where its width allows.
+    lead: u64,
+    elapsed: u64,
+    levels: Vec<Level>,
+}
+
+impl<const LANE: usize> Wheel<LANE> {
+    pub(super) fn new(grain: u64, lead: u64) -> Self {
+        Self { grain, lead, elapsed: 0, levels: Vec::new() }
+    }
+
+    /// Files a record under `key`; tells by which time somebody should look at its slot.
+    ///
+    /// A key that has passed is filed under the current tick. Constant time.
+    pub(super) fn file<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64) -> u64 {
+        let tick = self.tick_of(key).max(self.elapsed);
+        let mut level = 0;
+        while (tick >> (LEVEL_BITS * level)) - (self.elapsed >> (LEVEL_BITS * level)) >= RING {
+            level += 1;
+        }
+        if self.levels.len() <= level as usize {
+            assert!(level < MOST_LEVELS, "nine levels reach past the end of time");
+            self.levels.resize_with(level as usize + 1, Level::default);
+        }
+        let position = tick >> (LEVEL_BITS * level);
+        let place = (position % RING) as u32;
+        self.levels[level as usize].push::<T, LANE>(slab, level, place, id, key);
+        self.look_at(level, position, key)
+    }
+
+    /// When a slot with this smallest key wants attention, as a key.
+    fn look_at(&self, level: u32, position: u64, min: u64) -> u64 {
+        if level == 0 {
+            return position.saturating_mul(self.grain);
+        }
+        let fits_below = position.saturating_sub(1) << (LEVEL_BITS * level);
+        let in_good_time = self.tick_of(min).saturating_sub(self.lead);
+        fits_below.max(in_good_time).saturating_mul(self.grain)
+    }
+
+    /// Takes a record out of its list; does nothing if it is in none. Constant time.
+    pub(super) fn unfile<T>(&mut self, slab: &mut Slab<T>, id: RecordId) {
+        let links = slab.get(id).links[LANE];
+        if !links.is_filed() {
+            return;
+        }
+        slab.get_mut(id).links[LANE] = Links::UNFILED;
+        match (end_of_list(links.prev), end_of_list(links.next)) {
+            (Some((level, place)), Some(_)) => self.levels[level].clear(place),
+            (Some((level, place)), None) => {
+                slab.get_mut(RecordId(links.next)).links[LANE].prev = links.prev;
+                self.levels[level].set_head(place, links.next);
+            }
+            (None, Some((level, place))) => {
+                slab.get_mut(RecordId(links.prev)).links[LANE].next = links.next;
+                self.levels[level].set_tail(place, links.prev);
+            }
+            (None, None) => {
+                slab.get_mut(RecordId(links.prev)).links[LANE].next = links.next;
+                slab.get_mut(RecordId(links.next)).links[LANE].prev = links.prev;
+            }
+        }
+    }
+
+    pub(super) fn is_filed<T>(slab: &Slab<T>, id: RecordId) -> bool {
+        slab.get(id).links[LANE].is_filed()
+    }
+
+    /// Moves to `now` and puts into the backlogs what wants attention: what is due by whole ticks,
+    /// and the upper slots whose time draws near. With `exact` also what may be due within the
+    /// current tick. At most 64 slots a level.
+    pub(super) fn advance<T>(&mut self, slab: &mut Slab<T>, now: u64, exact: bool) {
+        let now_tick = now / self.grain;
+        for level in 0..self.levels.len() as u32 {
+            while let Some((position, min)) = self.first(level) {
+                let near = self.look_at(level, position, min) <= now;
+                if !near && !(exact && min <= now) {
+                    break;
+                }
+                self.levels[level as usize].set_aside::<T, LANE>(slab, level, position % RING);
+            }
+        }
+        self.elapsed = self.elapsed.max(now_tick);
+    }
+
+    /// The first occupied slot of a level in ring order: its position and smallest key.
+    fn first(&self, level: u32) -> Option<(u64, u64)> {
+        self.levels[level as usize].first_from(self.elapsed >> (LEVEL_BITS * level))
+    }
+
+    /// The record that has waited longest in the lowest backlog. Whoever takes it must file it
+    /// again or remove it.
+    pub(super) fn next_in_backlog(&self) -> Option<RecordId> {
+        self.levels.iter().find_map(|level| level.backlog.head())
+    }
+
+    /// When somebody should look next: a lower bound, [`u64::MAX`] if never.
+    pub(super) fn next_look(&self) -> u64 {
+        if self.next_in_backlog().is_some() {
+            return 0;
+        }
+        let levels = 0..self.levels.len() as u32;
+        let looks = levels.filter_map(|level| {
+            self.first(level).map(|(position, min)| self.look_at(level, position, min))
+        });
+        looks.min().unwrap_or(u64::MAX)
+    }
+
+    /// A lower bound of all keys, [`u64::MAX`] if there are none.
+    pub(super) fn lower_bound(&self) -> u64 {
+        let levels = 0..self.levels.len() as u32;
+        let bounds = levels.map(|level| {
+            let in_ring = self.first(level).map_or(u64::MAX, |(_, min)| min);
+            in_ring.min(self.levels[level as usize].backlog.min())
+        });
+        bounds.min().unwrap_or(u64::MAX)
+    }
+
+    /// Moves to the slot with the smallest keys: `Some` with its first record if that slot is a
+    /// single tick; `None` if an upper slot had to be put into the backlog first, or all is empty.
+    ///
+    /// To be called only with empty backlogs, by whoever takes records in order of their keys.
+    pub(super) fn smallest<T>(&mut self, slab: &mut Slab<T>) -> Option<RecordId> {
+        let mut smallest: Option<(u64, u32, u64)> = None;
+        for level in 0..self.levels.len() as u32 {
+            if let Some((position, _)) = self.first(level) {
+                let start = position << (LEVEL_BITS * level);
+                // On a tie the upper slot goes first: it may hold the same key.
+                if smallest.is_none_or(|(least, ..)| start <= least) {
+                    smallest = Some((start, level, position));
+                }
+            }
+        }
+        let (start, level, position) = smallest?;
+        if level == 0 {
+            self.elapsed = self.elapsed.max(start);
+            return self.levels[0].head_at(position % RING);
+        }
+        self.levels[level as usize].set_aside::<T, LANE>(slab, level, position % RING);
+        // W2: no key lies before `start`, so no slot is left behind.
+        self.elapsed = self.elapsed.max(start);
+        None
+    }
+
+    pub(super) fn has_slack(&self) -> bool {
+        self.levels.last().is_some_and(Level::is_empty) || self.levels.iter().any(Level::has_slack)
+    }
+
+    pub(super) fn trim(&mut self) {
+        while self.levels.last().is_some_and(Level::is_empty) {
+            self.levels.pop();
+        }
+        self.levels.shrink_to_fit();
+        self.levels.iter_mut().for_each(Level::trim);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.levels.capacity() * size_of::<Level>()
+            + self.levels.iter().map(Level::bytes).sum::<usize>()
+    }
+
+    /// The current tick: nobody is filed before it.
+    pub(super) fn elapsed(&self) -> u64 {
+        self.elapsed
+    }
+
+    /// The end of the tick in which `key` falls.
+    pub(super) fn tick_end(&self, key: u64) -> u64 {
+        self.tick_of(key).saturating_mul(self.grain)
+    }
+
+    fn tick_of(&self, key: u64) -> u64 {
+        if self.grain == 1 { key } else { key.div_ceil(self.grain) }
+    }
+
+    /// Checks W1 to W4 and counts the records filed. `key` tells a record's true key, which may lie
+    /// after the one it is filed under.
+    pub(super) fn check<T>(
+        &self,
+        slab: &Slab<T>,
+        key: impl Fn(&T) -> u64,
+    ) -> Result<usize, Broken> {
+        let mut filed = 0;
+        for (index, level) in self.levels.iter().enumerate() {
+            let shift = LEVEL_BITS * index as u32;
+            for (place, slot) in level.slots_by_place() {
+                let current = self.elapsed >> shift;
+                let position = current + (u64::from(place).wrapping_sub(current) % RING);
+                let min_tick = self.tick_of(slot.min()).max(self.elapsed);
+                ensure!(
+                    "W2",
+                    place == BACKLOG || min_tick >> shift <= position,
+                    "level {index} place {place}: smallest tick {min_tick}, elapsed {}",
+                    self.elapsed
+                );
+                let (mut at, mut before) = (slot.head(), Links::end(index as u32, place));
+                ensure!("W4", at.is_some(), "level {index} place {place} is marked but empty");
+                while let Some(id) = at {
+                    let record = slab.get(id);
+                    let links = record.links[LANE];
+                    ensure!("W4", links.prev == before, "record {id:?} points back elsewhere");
+                    let true_key = key(&record.token);
+                    ensure!("W3", slot.min() <= true_key, "record {id:?} lies below its slot");
+                    let start = position << shift;
+                    ensure!(
+                        "W1",
+                        place == BACKLOG || self.tick_of(true_key).max(self.elapsed) >= start,
+                        "record {id:?} with key {true_key} is filed too late"
+                    );
+                    filed += 1;
+                    (before, at) = (id.raw(), links.next_record());
+                    ensure!("W4", filed <= slab.len(), "a list of level {index} runs in a circle");
+                }
+                ensure!("W4", slot.tail() == Some(RecordId(before)), "tail of level {index}");
+            }
+        }
+        Ok(filed)
+    }
+}

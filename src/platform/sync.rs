@@ -1,0 +1,250 @@
+//! The only door to atomics, locks, threads, epochs and the model checker.
+//!
+//! Both sides offer the same names. `--cfg sundown_loom` swaps in loom's; together with
+//! `--cfg crossbeam_loom` the real `crossbeam-epoch` then runs under it too.
+//!
+//! # Epochs
+//!
+//! The process has one collector of our own, shared by all caches, apart from crossbeam's default
+//! one: a guard that some other crate forgets must not keep our sessions. A [`Pin`] never leaves
+//! the crate, and no user code but `Eq` and `V::clone` runs under one. The collector owns no entry:
+//! all that is ever deferred to it is the note that a *ticket* is ripe.
+//!
+//! E1. A ticket is *ripe* once every pin that was held when the ticket was taken has ended, and
+//!     with it every smaller ticket is ripe.
+//! E2. Whoever sees a ticket ripe sees everything that those pins did.
+
+pub(crate) use imp::*;
+
+use core::cell::Cell;
+use core::marker::PhantomData;
+
+use crossbeam_epoch::{Collector, Guard, LocalHandle};
+
+use crate::platform::stripe::{Claim, Stripe};
+
+#[cfg(all(sundown_loom, not(crossbeam_loom)))]
+compile_error!("--cfg sundown_loom without --cfg crossbeam_loom reports false violations");
+
+#[cfg(not(sundown_loom))]
+mod imp {
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use std::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    };
+    pub(crate) use std::sync::{Arc, Weak};
+    pub(crate) use std::thread;
+
+    use std::sync::LazyLock;
+
+    static DOMAIN: LazyLock<super::Domain> = LazyLock::new(super::Domain::new);
+
+    pub(super) fn domain() -> &'static super::Domain {
+        &DOMAIN
+    }
+
+    thread_local! {
+        static MEMBER: super::Member = super::Member::join();
+    }
+
+    #[inline]
+    pub(super) fn with_member<R>(f: impl FnOnce(&super::Member) -> R) -> R {
+        let mut f = Some(f);
+        MEMBER
+            .try_with(|member| f.take().map(|f| f(member)))
+            .ok()
+            .flatten()
+            // The thread is ending and its own membership is gone (a destructor of another
+            // thread-local calls the cache): join once more, for this call.
+            .unwrap_or_else(|| match f.take() {
+                Some(f) => f(&super::Member::join()),
+                None => unreachable!("a closure that was called has given its result"),
+            })
+    }
+
+    /// Takes the lock unless that takes longer than `patience`.
+    pub(crate) fn lock_within<T>(
+        mutex: &Mutex<T>,
+        patience: core::time::Duration,
+    ) -> Option<MutexGuard<'_, T>> {
+        mutex.try_lock_for(patience)
+    }
+}
+
+#[cfg(sundown_loom)]
+mod imp {
+    pub(crate) use loom::sync::MutexGuard;
+    pub(crate) use loom::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    };
+    // Handles are counted by the standard library; what loom must see is what they guard.
+    pub(crate) use loom::thread;
+    pub(crate) use std::sync::{Arc, Weak};
+
+    /// loom's mutex behind the face of `parking_lot`'s.
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
+    }
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("no model panics under a lock")
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
+    }
+
+    /// loom has no time: every holder is waited for.
+    pub(crate) fn lock_within<T>(
+        mutex: &Mutex<T>,
+        _patience: core::time::Duration,
+    ) -> Option<MutexGuard<'_, T>> {
+        Some(mutex.lock())
+    }
+
+    loom::lazy_static! {
+        static ref DOMAIN: super::Domain = super::Domain::new();
+    }
+
+    pub(super) fn domain() -> &'static super::Domain {
+        &DOMAIN
+    }
+
+    loom::thread_local! {
+        static MEMBER: super::Member = super::Member::join();
+    }
+
+    pub(super) fn with_member<R>(f: impl FnOnce(&super::Member) -> R) -> R {
+        MEMBER.with(f)
+    }
+}
+
+/// The one collector, and the tickets that it makes ripe.
+struct Domain {
+    collector: Collector,
+    issued: AtomicU64,
+    ripe: AtomicU64,
+}
+
+impl Domain {
+    fn new() -> Self {
+        Self { collector: Collector::new(), issued: AtomicU64::new(0), ripe: AtomicU64::new(0) }
+    }
+}
+
+/// A thread's membership of the domain.
+struct Member {
+    handle: LocalHandle,
+    claim: Claim,
+    is_draining: Cell<bool>,
+}
+
+impl Member {
+    fn join() -> Self {
+        Self {
+            handle: domain().collector.register(),
+            claim: Claim::take(),
+            is_draining: Cell::new(false),
+        }
+    }
+}
+
+/// Keeps every entry that its holder can reach from being freed.
+pub(crate) struct Pin {
+    guard: Guard,
+    stripe: Stripe,
+    /// A pin belongs to the thread that took it.
+    not_send: PhantomData<*mut ()>,
+}
+
+/// Pins the current thread: 6 ns, no lock, no waiting.
+#[inline]
+pub(crate) fn pin() -> Pin {
+    with_member(|member| Pin {
+        guard: member.handle.pin(),
+        stripe: member.claim.stripe(),
+        not_send: PhantomData,
+    })
+}
+
+/// Whether the current thread is inside a pin, which it must not wait for.
+pub(crate) fn is_pinned() -> bool {
+    with_member(|member| member.handle.is_pinned())
+}
+
+impl Pin {
+    /// The stripe that the current thread counts on.
+    #[inline]
+    pub(crate) fn stripe(&self) -> Stripe {
+        self.stripe
+    }
+}
+
+/// A place in the order of grace periods (E1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Ticket(u64);
+
+impl Ticket {
+    /// Takes the next ticket. It turns ripe only if it, or a later one, is deferred.
+    pub(crate) fn take() -> Self {
+        // AcqRel: a later ticket is taken after whatever was unlinked before an earlier one, so
+        // that its grace covers both (E1).
+        Self(domain().issued.fetch_add(1, Ordering::AcqRel) + 1)
+    }
+
+    /// Takes a ticket and has the collector note when it is ripe.
+    pub(crate) fn defer() {
+        let pin = pin();
+        let ticket = Self::take();
+        pin.guard.defer(move || {
+            // Release: pairs with the Acquire in is_ripe (E2).
+            domain().ripe.fetch_max(ticket.0, Ordering::AcqRel);
+        });
+        // Without it the note would sit in this thread's bag until 64 of them had come together.
+        pin.guard.flush();
+    }
+
+    #[inline]
+    pub(crate) fn is_ripe(self) -> bool {
+        // Acquire: pairs with the note in defer (E2).
+        domain().ripe.load(Ordering::Acquire) >= self.0
+    }
+}
+
+/// Moves the epoch on, if nobody is in the way, and runs the notes that have come due.
+pub(crate) fn turn_epoch() {
+    pin().guard.flush();
+}
+
+/// Marks the current thread as one that runs listeners and destructors, so that what they call does
+/// not do the same in turn.
+pub(crate) struct DrainGuard(PhantomData<*mut ()>);
+
+impl DrainGuard {
+    /// `None` if the thread is marked already.
+    pub(crate) fn enter() -> Option<Self> {
+        let was_draining = with_member(|member| member.is_draining.replace(true));
+        (!was_draining).then_some(Self(PhantomData))
+    }
+
+    pub(crate) fn is_active() -> bool {
+        with_member(|member| member.is_draining.get())
+    }
+}
+
+impl Drop for DrainGuard {
+    fn drop(&mut self) {
+        with_member(|member| member.is_draining.set(false));
+    }
+}

@@ -1,0 +1,136 @@
+//! The alarm, and the thread that sleeps until it rings.
+//!
+//! The reaper's thread is parked until the next moment at which some shard wants attention, and
+//! woken early only by an earlier one. Nothing ticks.
+//!
+//! P1. Nobody's deadline is slept through. The reaper sets the alarm to `never` and *then* visits
+//!     each shard under its lock, lowering the alarm to what it finds. Whoever files something in a
+//!     shard checks the alarm under the same lock. Either the visit comes later and sees what was
+//!     filed, or it came before, and then the alarm that the other one sees is that `never` or
+//!     something newer: it lowers it and wakes the sleeper.
+//! P2. A wake-up that comes while the reaper is awake is not lost: the thread's own token keeps it,
+//!     and the next sleep returns at once to look at the alarm again.
+
+use core::time::Duration;
+use std::io;
+
+use crate::platform::clock::{Clock, NEVER_NS, Wake};
+use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, thread};
+
+/// When the reaper wants to wake, and how to wake it.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    /// 0 while nobody sleeps by it, as under `Reaper::Manual`.
+    at_ns: AtomicU64,
+    is_stopped: AtomicBool,
+    sleeper: Mutex<Option<thread::Thread>>,
+}
+
+impl Alarm {
+    pub(crate) fn new() -> Self {
+        Self {
+            at_ns: AtomicU64::new(0),
+            is_stopped: AtomicBool::new(false),
+            sleeper: Mutex::new(None),
+        }
+    }
+
+    /// The time for which it is set: nothing wants attention before.
+    pub(crate) fn at_ns(&self) -> u64 {
+        // Relaxed: exact only under a shard's lock that the reaper has visited since (P1).
+        self.at_ns.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the time, before the reaper visits the shards.
+    pub(crate) fn disarm(&self) {
+        // Relaxed: the shards' locks order it before whoever checks it after the visit (P1).
+        self.at_ns.store(NEVER_NS, Ordering::Relaxed);
+    }
+
+    /// Sets it to `at_ns` if that is earlier; true if it was.
+    pub(crate) fn lower(&self, at_ns: u64) -> bool {
+        // Relaxed: the waking, not this word, tells the sleeper to look.
+        self.at_ns.fetch_min(at_ns, Ordering::Relaxed) > at_ns
+    }
+
+    /// Sets it to `at_ns` if that is earlier, and then wakes the sleeper so that it notices.
+    pub(crate) fn ring_by(&self, at_ns: u64) {
+        if self.lower(at_ns) {
+            self.wake();
+        }
+    }
+
+    /// Has the reaper's thread end.
+    pub(crate) fn stop(&self) {
+        // Release: pairs with the load in `is_stopped`.
+        self.is_stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        // Acquire: pairs with the store in `stop`.
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until the time for which it is set, or until it is stopped.
+    fn sleep(&self, clock: &Clock) {
+        loop {
+            let (at_ns, now_ns) = (self.at_ns(), clock.exact_ns());
+            if self.is_stopped() || at_ns <= now_ns {
+                return;
+            }
+            park(clock.longest_sleep(at_ns - now_ns));
+        }
+    }
+}
+
+impl Wake for Alarm {
+    fn wake(&self) {
+        let sleeper = self.sleeper.lock().clone();
+        if let Some(sleeper) = sleeper {
+            sleeper.unpark();
+        }
+    }
+}
+
+#[cfg(not(sundown_loom))]
+fn park(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => thread::park_timeout(timeout),
+        None => thread::park(),
+    }
+}
+
+/// Under the model checker no time passes: only a wake-up ends a sleep.
+#[cfg(sundown_loom)]
+fn park(_timeout: Option<Duration>) {
+    thread::park();
+}
+
+/// Starts the thread: `work` is called at once and then each time the alarm rings, until the alarm
+/// is stopped; `farewell` is called last.
+///
+/// # Errors
+///
+/// The thread cannot be started.
+pub(crate) fn spawn(
+    alarm: &Arc<Alarm>,
+    clock: Clock,
+    mut work: impl FnMut() + Send + 'static,
+    farewell: impl FnOnce() + Send + 'static,
+) -> io::Result<thread::JoinHandle<()>> {
+    let waker: Arc<dyn Wake> = alarm.clone();
+    clock.on_advance(&waker);
+    let alarm = alarm.clone();
+    thread::Builder::new().name(THREAD_NAME.into()).spawn(move || {
+        *alarm.sleeper.lock() = Some(thread::current());
+        while !alarm.is_stopped() {
+            work();
+            alarm.sleep(&clock);
+        }
+        farewell();
+    })
+}
+
+/// Fits into the 15 bytes that Linux shows.
+const THREAD_NAME: &str = "sundown-reaper";

@@ -1,0 +1,321 @@
+//! Garbage: unlinked entries and old tables that wait for their readers.
+//!
+//! `crossbeam-epoch` alone gives no bound: a deferred destructor sits in its thread's bag until that
+//! thread happens to flush. So the collector owns nothing here. Garbage stays in batches that the
+//! *cache* owns; all that is deferred is the note that a batch's ticket is ripe.
+//!
+//! ```text
+//! unlink ──► open ──seal──► sealed ──ticket ripe──► taken: dropped, or handed to the listener
+//!                                                  └─ held ──last hold released──► taken
+//! ```
+//!
+//! R1. Entries are taken in the order in which they were unlinked, so events of one key come in the
+//!     order of its removals. Only an entry that a closure holds stays behind, and with it, if there
+//!     is a listener to tell the order to, later ones of the same key.
+//! R2. At most one drainer at a time holds the token.
+//! R3. Whatever is taken was unlinked before its ticket was taken, and the ticket is ripe; or no
+//!     reader can exist any more.
+//! R4. `pushed` entries were ever unlinked here: those in `open`, `sealed` and `held`, and `taken`.
+
+#![allow(unsafe_code, reason = "the only place that frees what readers may have seen")]
+
+use std::collections::VecDeque;
+
+use crate::error::{Broken, ensure};
+use crate::index::{Chain, OldTable, Removed, Unlinked};
+use crate::platform::sync::Ticket;
+
+/// One shard's garbage; lives in its lock.
+pub(crate) struct Garbage<K, V> {
+    open: Batch<K, V>,
+    sealed: VecDeque<(Ticket, Batch<K, V>)>,
+    held: Vec<Queue<K, V>>,
+    /// Whether events of one key must come in order, because there is a listener.
+    is_ordered: bool,
+    /// Whether some thread has the drainer's token.
+    is_draining: bool,
+    /// Whether a last hold was released by somebody who could not drain.
+    is_released: bool,
+    pushed: u64,
+    pushed_weight: u64,
+    taken: u64,
+}
+
+struct Batch<K, V> {
+    entries: Chain<K, V>,
+    tables: Vec<OldTable<K, V>>,
+    since_ns: u64,
+}
+
+/// A held entry, and behind it those that must wait for it.
+struct Queue<K, V> {
+    hash: u32,
+    since_ns: u64,
+    entries: VecDeque<Unlinked<K, V>>,
+}
+
+/// What a drainer may free, and what it found held.
+pub(crate) struct Ripe<K, V> {
+    entries: Chain<K, V>,
+    free: VecDeque<Unlinked<K, V>>,
+    tables: Vec<OldTable<K, V>>,
+    stuck: Vec<Unlinked<K, V>>,
+    is_ordered: bool,
+    since_ns: u64,
+}
+
+/// Whether readers may still exist.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Readers {
+    /// Wait for the tickets.
+    Possible,
+    /// The last handle is gone: nobody can be inside any more.
+    Gone,
+}
+
+impl<K, V> Batch<K, V> {
+    fn new() -> Self {
+        Self { entries: Chain::new(), tables: Vec::new(), since_ns: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.len() == 0 && self.tables.is_empty()
+    }
+}
+
+impl<K, V> Garbage<K, V> {
+    pub(crate) fn new(is_ordered: bool) -> Self {
+        Self {
+            open: Batch::new(),
+            sealed: VecDeque::new(),
+            held: Vec::new(),
+            is_ordered,
+            is_draining: false,
+            is_released: false,
+            pushed: 0,
+            pushed_weight: 0,
+            taken: 0,
+        }
+    }
+
+    /// Takes an unlinked entry; true if it is the first in an empty batch, so that somebody must be
+    /// told to come.
+    pub(crate) fn push(&mut self, unlinked: Unlinked<K, V>, now_ns: u64) -> bool {
+        let is_first = self.note_time(now_ns);
+        self.pushed += 1;
+        self.pushed_weight += unlinked.weight();
+        self.open.entries.push(unlinked);
+        is_first
+    }
+
+    /// Takes a table that was replaced; like [`push`](Self::push).
+    pub(crate) fn push_table(&mut self, table: OldTable<K, V>, now_ns: u64) -> bool {
+        let is_first = self.note_time(now_ns);
+        self.open.tables.push(table);
+        is_first
+    }
+
+    fn note_time(&mut self, now_ns: u64) -> bool {
+        let is_first = self.open.is_empty();
+        if is_first {
+            self.open.since_ns = now_ns;
+        }
+        is_first
+    }
+
+    /// How many entries wait in the open batch.
+    pub(crate) fn open_len(&self) -> usize {
+        self.open.entries.len()
+    }
+
+    /// Closes the open batch, so that the next ticket deferred covers it. False if it is empty.
+    pub(crate) fn seal(&mut self) -> bool {
+        if self.open.is_empty() {
+            return false;
+        }
+        let batch = core::mem::replace(&mut self.open, Batch::new());
+        self.sealed.push_back((Ticket::take(), batch));
+        true
+    }
+
+    /// Whether anything waits, other than for closures.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.open.is_empty() || !self.sealed.is_empty()
+    }
+
+    /// Whether something waits for a ticket or a drainer.
+    pub(crate) fn needs_draining(&self) -> bool {
+        !self.sealed.is_empty() || self.is_released
+    }
+
+    /// Notes that a last hold was released, for the next drainer.
+    pub(crate) fn note_released(&mut self) {
+        self.is_released = true;
+    }
+
+    /// Gives the drainer's token back, after [`put_back`](Self::put_back).
+    pub(crate) fn stop_draining(&mut self) {
+        self.is_draining = false;
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// Takes the drainer's token (R2).
+    pub(crate) fn try_start_draining(&mut self) -> bool {
+        !core::mem::replace(&mut self.is_draining, true)
+    }
+
+    /// Takes up to `limit` entries that nobody reads any more; gives the token back if there are
+    /// none.
+    pub(crate) fn take_ripe(&mut self, limit: usize, readers: Readers) -> Option<Ripe<K, V>> {
+        debug_assert!(self.is_draining, "R2: only the drainer takes");
+        let mut ripe = Ripe {
+            entries: Chain::new(),
+            free: VecDeque::new(),
+            tables: Vec::new(),
+            stuck: Vec::new(),
+            is_ordered: self.is_ordered,
+            since_ns: u64::MAX,
+        };
+        self.take_released(&mut ripe, limit);
+        while ripe.len() < limit {
+            let Some((ticket, batch)) = self.sealed.front_mut() else { break };
+            if readers == Readers::Possible && !ticket.is_ripe() {
+                break;
+            }
+            ripe.tables.append(&mut batch.tables);
+            ripe.since_ns = ripe.since_ns.min(batch.since_ns);
+            while ripe.len() < limit {
+                let Some(unlinked) = batch.entries.pop() else { break };
+                let behind = self.held.iter_mut().find(|queue| queue.hash == unlinked.hash());
+                match behind.filter(|_| self.is_ordered) {
+                    Some(queue) => queue.entries.push_back(unlinked),
+                    None => {
+                        ripe.entries.push(unlinked);
+                        self.taken += 1;
+                    }
+                }
+            }
+            if batch.entries.len() == 0 {
+                self.sealed.pop_front();
+            }
+        }
+        if ripe.is_empty() {
+            self.is_draining = false;
+            return None;
+        }
+        Some(ripe)
+    }
+
+    /// Moves what closures have let go of into `ripe`.
+    fn take_released(&mut self, ripe: &mut Ripe<K, V>, limit: usize) {
+        self.is_released = false;
+        let taken = &mut self.taken;
+        self.held.retain_mut(|queue| {
+            while ripe.len() < limit {
+                // Asking marks the front, so that its last hold reports itself.
+                if !queue.entries.front().is_some_and(Unlinked::is_free) {
+                    break;
+                }
+                ripe.free.extend(queue.entries.pop_front());
+                *taken += 1;
+            }
+            ripe.since_ns = ripe.since_ns.min(queue.since_ns);
+            !queue.entries.is_empty()
+        });
+    }
+
+    /// Takes back what a drainer found held.
+    pub(crate) fn put_back(&mut self, ripe: Ripe<K, V>) {
+        debug_assert!(ripe.is_empty(), "a drainer finishes what it took");
+        for unlinked in ripe.stuck {
+            self.taken -= 1;
+            let hash = unlinked.hash();
+            let queue = self.held.iter_mut().find(|queue| self.is_ordered && queue.hash == hash);
+            if let Some(queue) = queue {
+                queue.entries.push_back(unlinked);
+            } else {
+                let entries = VecDeque::from([unlinked]);
+                self.held.push(Queue { hash, since_ns: ripe.since_ns, entries });
+            }
+        }
+    }
+
+    /// Entries ever unlinked here, and their weight.
+    pub(crate) fn pushed(&self) -> (u64, u64) {
+        (self.pushed, self.pushed_weight)
+    }
+
+    /// When the oldest entry that waits here was unlinked; of those in a drainer's hands nothing is
+    /// known.
+    pub(crate) fn oldest_ns(&self) -> Option<u64> {
+        let open = (self.open.entries.len() > 0).then_some(self.open.since_ns);
+        let sealed = self.sealed.front().map(|(_, batch)| batch.since_ns);
+        let held = self.held.iter().map(|queue| queue.since_ns).min();
+        [open, sealed, held].into_iter().flatten().min()
+    }
+
+    /// Gives back what growth has left behind.
+    pub(crate) fn trim(&mut self) {
+        self.sealed.shrink_to_fit();
+        self.held.shrink_to_fit();
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let batches = self.sealed.iter().map(|(_, batch)| batch).chain([&self.open]);
+        let tables = batches.flat_map(|batch| &batch.tables).map(OldTable::bytes).sum::<usize>();
+        self.sealed.capacity() * size_of::<(Ticket, Batch<K, V>)>()
+            + self.held.capacity() * size_of::<Queue<K, V>>()
+            + tables
+    }
+
+    /// Checks R4, given how many of those taken have been `dropped`; counts those that have not.
+    pub(crate) fn check(&self, dropped: u64) -> Result<u64, Broken> {
+        let sealed: usize = self.sealed.iter().map(|(_, batch)| batch.entries.len()).sum();
+        let held: usize = self.held.iter().map(|queue| queue.entries.len()).sum();
+        let waiting = (self.open.entries.len() + sealed + held) as u64;
+        let sum = waiting + self.taken;
+        ensure!("R4", sum == self.pushed, "{waiting} wait, {} taken, {}", self.taken, self.pushed);
+        ensure!("R4", dropped <= self.taken, "{dropped} dropped of {} taken", self.taken);
+        ensure!("R2", self.is_draining || dropped == self.taken, "taken, but nobody drains");
+        Ok(waiting + self.taken - dropped)
+    }
+}
+
+impl<K, V> Ripe<K, V> {
+    fn len(&self) -> usize {
+        self.entries.len() + self.free.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0 && self.tables.is_empty()
+    }
+
+    /// Frees the tables.
+    pub(crate) fn free_tables(&mut self) {
+        for table in self.tables.drain(..) {
+            // SAFETY: R3 holds for all that `take_ripe` gave out.
+            unsafe { table.free() };
+        }
+    }
+
+    /// Takes the next entry apart that no closure holds.
+    pub(crate) fn next_removed(&mut self) -> Option<Removed<K, V>> {
+        if let Some(unlinked) = self.free.pop_front() {
+            // SAFETY: it was found free when it was taken from its queue, and R3 holds.
+            return Some(unsafe { unlinked.take() });
+        }
+        loop {
+            let unlinked = self.entries.pop()?;
+            let hash = unlinked.hash();
+            let is_behind = self.is_ordered && self.stuck.iter().any(|stuck| stuck.hash() == hash);
+            if !is_behind && unlinked.is_free() {
+                // SAFETY: no hold is left, and R3 holds for all that `take_ripe` gave out.
+                return Some(unsafe { unlinked.take() });
+            }
+            self.stuck.push(unlinked);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The end of a session: the listener, or the destructors.
+
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use crate::index::Removed;
+use crate::platform::clock::Clock;
+use crate::platform::sync::{AtomicU64, Ordering};
+use crate::removal::RemovalCause;
+use crate::stats::Histogram;
+
+/// What a cache tells of each session that has left.
+pub(crate) type Listener<K, V> = dyn Fn(K, V, RemovalCause) + Send + Sync;
+
+/// Runs user code for what has left, outside every lock, and survives its panics.
+pub(crate) struct Disposal<K, V> {
+    listener: Option<Box<Listener<K, V>>>,
+    lag: Histogram,
+    listener_panics: AtomicU64,
+    drop_panics: AtomicU64,
+}
+
+impl<K, V> Disposal<K, V> {
+    pub(crate) fn new(listener: Option<Box<Listener<K, V>>>) -> Self {
+        Self {
+            listener,
+            lag: Histogram::new(),
+            listener_panics: AtomicU64::new(0),
+            drop_panics: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn lag(&self) -> &Histogram {
+        &self.lag
+    }
+
+    /// Panics of the listener, and of destructors.
+    pub(crate) fn panics(&self) -> (u64, u64) {
+        // Relaxed, both: figures.
+        (self.listener_panics.load(Ordering::Relaxed), self.drop_panics.load(Ordering::Relaxed))
+    }
+
+    /// Hands a session to the listener, or drops it.
+    pub(super) fn dispose(&self, removed: Removed<K, V>, clock: &Clock) {
+        let Removed { key, value, cause, deadline_ns, .. } = removed;
+        if let Some(listener) = &self.listener {
+            survive(&self.listener_panics, || listener(key, value, cause));
+        } else {
+            survive(&self.drop_panics, || drop(value));
+            survive(&self.drop_panics, || drop(key));
+        }
+        if cause.is_timeout() {
+            self.lag.record_ns(clock.exact_ns().saturating_sub(deadline_ns));
+        }
+    }
+}
+
+/// Runs user code; counts its panic, and that of dropping what it panicked with.
+fn survive(panics: &AtomicU64, user_code: impl FnOnce()) {
+    // Nothing of ours is inside: the session has been taken apart, and the counters are atomic.
+    let mut outcome = catch_unwind(AssertUnwindSafe(user_code));
+    while let Err(payload) = outcome {
+        // Relaxed: a figure.
+        panics.fetch_add(1, Ordering::Relaxed);
+        outcome = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    }
+}

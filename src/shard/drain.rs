@@ -1,0 +1,78 @@
+//! Getting rid of garbage that nobody reads any more.
+//!
+//! One drainer at a time a shard: whoever finds the token taken leaves the work to its holder. And
+//! one drain at a time a thread: a listener that calls the cache, whose call would drain in turn,
+//! leaves that to the drain that it was called from, instead of recursing.
+
+use super::{After, BITE, Shard, Shared};
+use crate::index::Held;
+use crate::platform::sync::{DrainGuard, Ordering};
+use crate::retire::Readers;
+
+impl<K, V> Shard<K, V> {
+    /// Frees all that is ripe, unless another thread is at it. False if this thread is: then its
+    /// outer drain, or the reaper, has to.
+    pub(crate) fn drain(&self, shared: &Shared<K, V>) -> bool {
+        let Some(_drain) = DrainGuard::enter() else { return false };
+        while self.drain_some(shared, Readers::Possible) {}
+        true
+    }
+
+    /// Ends a hold, and frees the entry if it waited only for that. Where that cannot be done from
+    /// here, the caller is told to ring for the reaper.
+    pub(crate) fn release(&self, shared: &Shared<K, V>, held: Held<K, V>) -> Option<After> {
+        if !held.release() || self.drain(shared) {
+            return None;
+        }
+        let mut session = self.open(shared);
+        session.state.garbage.note_released();
+        session.look_by(shared.clock.exact_ns());
+        Some(session.close())
+    }
+
+    /// Frees everything, also what is not ripe: the last handle is gone.
+    pub(crate) fn drain_all(&self, shared: &Shared<K, V>) {
+        self.state.lock().garbage.seal();
+        while self.drain_some(shared, Readers::Gone) {}
+    }
+
+    /// Frees a bite of what is ripe; true if there may be more. To be called inside a
+    /// [`DrainGuard`].
+    pub(crate) fn drain_some(&self, shared: &Shared<K, V>, readers: Readers) -> bool {
+        let mut state = self.state.lock();
+        if !state.garbage.try_start_draining() {
+            return false;
+        }
+        let Some(mut ripe) = state.garbage.take_ripe(BITE, readers) else { return false };
+        drop(state);
+        ripe.free_tables();
+        while let Some(removed) = ripe.next_removed() {
+            let weight = removed.weight;
+            shared.disposal.dispose(removed, &shared.clock);
+            // Release, both: pair with the loads in `figures` and `audit`: who sees the count sees
+            // the destructor's work. Only the drainer adds.
+            self.dropped_weight.fetch_add(weight, Ordering::Release);
+            self.dropped.fetch_add(1, Ordering::Release);
+        }
+        let mut state = self.state.lock();
+        state.garbage.put_back(ripe);
+        state.garbage.stop_draining();
+        true
+    }
+
+    /// Whether garbage still waits for its readers or a drainer.
+    pub(crate) fn needs_draining(&self) -> bool {
+        self.state.lock().garbage.needs_draining()
+    }
+
+    /// Closes the open batch of garbage.
+    pub(crate) fn seal(&self) {
+        self.state.lock().garbage.seal();
+    }
+
+    /// Whether anything is left that is neither held by a closure nor freed.
+    pub(crate) fn is_dirty(&self) -> bool {
+        let state = self.state.lock();
+        state.garbage.is_waiting() || state.garbage.is_draining()
+    }
+}

@@ -1,0 +1,221 @@
+//! One lock's worth of the cache: where index, ledger and garbage change together.
+//!
+//! ```text
+//!   readers ──────────► index ◄──┐
+//!                                │ writer
+//!   lock ──► State { ledger, writer, garbage, counters }
+//! ```
+//!
+//! M1. Under the lock, the ledger's tokens are exactly the index's entries, each entry knows its
+//!     record's number, and `weight` is the sum of their weights.
+//! M2. `inserted` = entries + garbage that waits + what drainers took; every unlinking is booked
+//!     under one cause.
+//! M3. No hold of the lock does more than [`BITE`] entries' work, `audit` and rebuilding the table
+//!     apart. No user code runs under it but `Eq` on keys, before anything is changed.
+//! M4. `look_ns` is at most the time at which something in here wants attention; whoever lowers it
+//!     tells the caller, who rings the alarm.
+//! M5. `due` in [`Shared`] is at most the shard's earliest deadline.
+
+mod audit;
+mod dispose;
+mod drain;
+mod sweep;
+mod write;
+
+pub(crate) use dispose::{Disposal, Listener};
+pub(crate) use sweep::Eviction;
+pub(crate) use write::{Mode, NotPut, Snag};
+
+use crate::budget::{Budget, Load};
+use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
+use crate::ledger::{Ledger, RecordId};
+use crate::platform::clock::{Clock, NEVER_NS};
+use crate::platform::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::removal::RemovalCause;
+use crate::retire::Garbage;
+
+pub(crate) struct Shard<K, V> {
+    index: Index<K, V>,
+    state: Mutex<State<K, V>>,
+    /// Entries taken apart by drainers, and their weight. Written by whoever has the drainer's
+    /// token.
+    dropped: AtomicU64,
+    dropped_weight: AtomicU64,
+    /// Which shard this is.
+    number: usize,
+}
+
+struct State<K, V> {
+    writer: Writer,
+    ledger: Ledger<Linked<K, V>>,
+    garbage: Garbage<K, V>,
+    is_closed: bool,
+    weight: u64,
+    inserted: u64,
+    removals: [u64; RemovalCause::COUNT],
+    /// When somebody should visit, as far as anybody has been told.
+    look_ns: u64,
+    /// When to give back what a shrunken shard no longer needs.
+    settle_ns: u64,
+    /// The shard's own copy of what it has published in [`Shared::due`].
+    earliest_ns: u64,
+}
+
+/// What all shards of a cache share.
+pub(crate) struct Shared<K, V> {
+    pub(crate) clock: Clock,
+    pub(crate) budget: Budget,
+    pub(crate) disposal: Disposal<K, V>,
+    pub(crate) resolution_ns: u64,
+    /// How much garbage a shard gathers before writers help.
+    pub(crate) batch_entries: usize,
+    /// Lower bounds of the shards' earliest deadlines, side by side for the gatherer.
+    pub(crate) due: Box<[AtomicU64]>,
+}
+
+/// What a call on a shard leaves its caller to do, once no lock is held.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) struct After {
+    /// The alarm has to ring by then.
+    pub(crate) look_ns: u64,
+    /// A batch of garbage is full and sealed: help to get rid of it.
+    pub(crate) has_full_batch: bool,
+}
+
+impl<K, V> Shared<K, V> {
+    /// Whether this shard may hold a session whose deadline has passed.
+    pub(crate) fn may_be_due(&self, shard: usize, now_ns: u64) -> bool {
+        // Relaxed: a hint; what it misses was filed just now.
+        self.due[shard].load(Ordering::Relaxed) <= now_ns
+    }
+}
+
+impl<K, V> Shard<K, V> {
+    pub(crate) fn new(
+        number: usize,
+        expected_entries: usize,
+        resolution_ns: u64,
+        keeps_recency: bool,
+        has_listener: bool,
+    ) -> Self {
+        let (index, writer) = Index::new(expected_entries);
+        Self {
+            index,
+            state: Mutex::new(State {
+                writer,
+                ledger: Ledger::new(resolution_ns, keeps_recency),
+                garbage: Garbage::new(has_listener),
+                is_closed: false,
+                weight: 0,
+                inserted: 0,
+                removals: [0; RemovalCause::COUNT],
+                look_ns: NEVER_NS,
+                settle_ns: NEVER_NS,
+                earliest_ns: NEVER_NS,
+            }),
+            dropped: AtomicU64::new(0),
+            dropped_weight: AtomicU64::new(0),
+            number,
+        }
+    }
+
+    /// For readers.
+    #[inline]
+    pub(crate) fn index(&self) -> &Index<K, V> {
+        &self.index
+    }
+
+    /// Takes the lock and remembers what has been told so far.
+    fn open<'s>(&'s self, shared: &'s Shared<K, V>) -> Session<'s, K, V> {
+        Session::over(self, shared, self.state.lock())
+    }
+}
+
+/// One hold of a shard's lock.
+struct Session<'s, K, V> {
+    shard: &'s Shard<K, V>,
+    shared: &'s Shared<K, V>,
+    state: MutexGuard<'s, State<K, V>>,
+    told_ns: u64,
+}
+
+impl<'s, K, V> Session<'s, K, V> {
+    fn over(
+        shard: &'s Shard<K, V>,
+        shared: &'s Shared<K, V>,
+        state: MutexGuard<'s, State<K, V>>,
+    ) -> Self {
+        let told_ns = state.look_ns;
+        Self { shard, shared, state, told_ns }
+    }
+
+    fn look_by(&mut self, at_ns: u64) {
+        self.state.look_ns = self.state.look_ns.min(at_ns);
+    }
+
+    /// Notes a deadline that was filed just now.
+    fn note_deadline(&mut self, deadline_ns: u64) {
+        if deadline_ns < self.state.earliest_ns {
+            self.publish_earliest(deadline_ns);
+        }
+    }
+
+    fn publish_earliest(&mut self, earliest_ns: u64) {
+        self.state.earliest_ns = earliest_ns;
+        // Relaxed: a hint for gatherers (M5 holds for whoever takes the lock).
+        self.shared.due[self.shard.number].store(earliest_ns, Ordering::Relaxed);
+    }
+
+    /// Takes a killed entry out of index and ledger and retires it. The caller gives its room back.
+    fn unlink(&mut self, id: RecordId, cause: RemovalCause, now_ns: u64) -> Load {
+        let state = &mut *self.state;
+        let linked = state.ledger.remove(id);
+        let load = Load { entries: 1, weight: linked.weight() };
+        let unlinked = self.shard.index.unlink(&mut state.writer, linked, cause);
+        self.retire(unlinked, cause, now_ns);
+        self.settle_later(now_ns);
+        load
+    }
+
+    /// Books a removal and adds the entry to the garbage.
+    fn retire(&mut self, unlinked: Unlinked<K, V>, cause: RemovalCause, now_ns: u64) {
+        let state = &mut *self.state;
+        state.weight -= unlinked.weight();
+        state.removals[cause.code()] += 1;
+        if state.garbage.push(unlinked, now_ns) {
+            self.look_by(now_ns.saturating_add(self.shared.resolution_ns));
+        }
+    }
+
+    fn retire_table(&mut self, table: Option<OldTable<K, V>>, now_ns: u64) {
+        let Some(table) = table else { return };
+        if self.state.garbage.push_table(table, now_ns) {
+            self.look_by(now_ns.saturating_add(self.shared.resolution_ns));
+        }
+    }
+
+    /// Sees to it that what a shrunken shard no longer needs goes back when it is quiet.
+    fn settle_later(&mut self, now_ns: u64) {
+        let state = &mut *self.state;
+        if state.settle_ns == NEVER_NS
+            && (self.shard.index.has_slack(&state.writer) || state.ledger.has_slack())
+        {
+            state.settle_ns = now_ns.saturating_add(SETTLE_NS);
+            self.look_by(now_ns.saturating_add(SETTLE_NS));
+        }
+    }
+
+    /// Ends the hold of the lock.
+    fn close(mut self) -> After {
+        let is_full = self.state.garbage.open_len() >= self.shared.batch_entries;
+        let has_full_batch = is_full && self.state.garbage.seal();
+        let look_ns = self.state.look_ns;
+        After { look_ns: if look_ns < self.told_ns { look_ns } else { NEVER_NS }, has_full_batch }
+    }
+}
+
+/// As much work as one hold of the lock does.
+pub(crate) const BITE: usize = 128;
+/// A quarter of a second: tables are fitted when a fall is over, not at each step of it.
+const SETTLE_NS: u64 = 250_000_000;

@@ -1,0 +1,240 @@
+//! What goes through many sessions, a bite at a time: reaping, evicting, clearing, walking.
+
+use core::time::Duration;
+
+use super::{After, BITE, Session, Shard, Shared};
+use crate::budget::Room;
+use crate::index::Held;
+use crate::ledger::{Coldest, RecordId};
+use crate::platform::clock::{MILLI_NS, NEVER_NS};
+use crate::platform::sync::lock_within;
+use crate::removal::RemovalCause;
+
+/// What a visit came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visit {
+    /// How many sessions were reaped.
+    pub(crate) reaped: usize,
+    /// Whether another bite is waiting right now.
+    pub(crate) has_more: bool,
+    /// When to come again.
+    pub(crate) look_ns: u64,
+    /// Whether garbage waits for a drainer.
+    pub(crate) has_garbage: bool,
+}
+
+/// What an attempt to evict came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Eviction {
+    /// One session went; no other here was used before this millisecond.
+    Done(u64),
+    /// Nobody here was used before this millisecond, which is after the rival's.
+    Warm(u64),
+    /// Nobody is here; who comes in later is used after this millisecond.
+    Empty(u64),
+    /// The bite was used up; this is the coldest that it came across.
+    Unsettled(RecordId, u64),
+}
+
+impl<K, V> Shard<K, V> {
+    /// The reaper's visit: reaps a bite of what is due by whole ticks, settles, seals the garbage.
+    ///
+    /// Does not wait for long for a lock whose holder is stuck in the user's `Eq`: the other shards
+    /// must not suffer.
+    pub(crate) fn visit(&self, shared: &Shared<K, V>) -> Visit {
+        let Some(state) = lock_within(&self.state, PATIENCE) else {
+            let look_ns = shared.clock.exact_ns().saturating_add(shared.resolution_ns);
+            return Visit { reaped: 0, has_more: false, look_ns, has_garbage: false };
+        };
+        let mut session = Session::over(self, shared, state);
+        let now_ns = shared.clock.exact_ns();
+        let reaped = session.reap_bite(now_ns, false);
+        session.settle(now_ns);
+        session.state.garbage.seal();
+        session.finish_visit(reaped, NEVER_NS)
+    }
+
+    /// Reaps a bite of what is due by its exact deadline. With `is_tidy` like a reaper's visit
+    /// otherwise.
+    pub(crate) fn reap(&self, shared: &Shared<K, V>, is_tidy: bool) -> (Visit, After) {
+        let mut session = self.open(shared);
+        let now_ns = shared.clock.exact_ns();
+        let reaped = session.reap_bite(now_ns, true);
+        let mut garbage_ns = NEVER_NS;
+        if is_tidy {
+            session.settle(now_ns);
+            session.state.garbage.seal();
+        } else if let Some(oldest_ns) = session.state.garbage.oldest_ns() {
+            garbage_ns = oldest_ns.saturating_add(shared.resolution_ns);
+        }
+        let visit = session.finish_visit(reaped, garbage_ns);
+        (visit, session.close())
+    }
+
+    /// Evicts the least recently used session, unless it was used after `rival_ms`.
+    ///
+    /// `looks` is how many records may still be examined for this eviction.
+    pub(crate) fn evict(
+        &self,
+        shared: &Shared<K, V>,
+        rival_ms: u64,
+        looks: &mut usize,
+        room: &mut Room<'_>,
+    ) -> (Eviction, After) {
+        let mut session = self.open(shared);
+        let now_ns = shared.clock.exact_ns();
+        let eviction = session.evict_coldest(rival_ms, looks, room, now_ns);
+        (eviction, session.close())
+    }
+
+    /// Evicts a session that an earlier bite came across, if it is still there and still as cold.
+    pub(crate) fn evict_known(
+        &self,
+        shared: &Shared<K, V>,
+        (id, used_ms): (RecordId, u64),
+        room: &mut Room<'_>,
+    ) -> (bool, After) {
+        let mut session = self.open(shared);
+        let now_ns = shared.clock.exact_ns();
+        let is_there = session.state.ledger.next_from(id.raw()).is_some_and(|(at, _)| at == id);
+        let is_done = is_there && session.try_evict(id, used_ms, room, now_ns);
+        (is_done, session.close())
+    }
+
+    /// Takes out a bite of the sessions from record number `from` on; tells where to go on.
+    pub(crate) fn unlink_bite(
+        &self,
+        shared: &Shared<K, V>,
+        from: u32,
+        cause: RemovalCause,
+    ) -> (Option<u32>, After) {
+        let mut session = self.open(shared);
+        let now_ns = shared.clock.exact_ns();
+        let mut next = from;
+        for _ in 0..BITE {
+            let Some((id, entry)) = session.state.ledger.next_from(next) else {
+                return (None, session.close());
+            };
+            next = id.raw() + 1;
+            let cause = entry.kill(now_ns).unwrap_or(cause);
+            let load = session.unlink(id, cause, now_ns);
+            shared.budget.release(load);
+        }
+        (Some(next), session.close())
+    }
+
+    /// Holds a bite of the live sessions from record number `from` on; tells where to go on.
+    pub(crate) fn hold_bite(
+        &self,
+        shared: &Shared<K, V>,
+        from: u32,
+        held: &mut impl Extend<Held<K, V>>,
+    ) -> Option<u32> {
+        let session = self.open(shared);
+        let now_ns = shared.clock.exact_ns();
+        let mut next = from;
+        for _ in 0..BITE {
+            let (id, entry) = session.state.ledger.next_from(next)?;
+            held.extend(entry.hold(now_ns));
+            next = id.raw() + 1;
+        }
+        Some(next)
+    }
+
+    /// Lets nobody in any more.
+    pub(crate) fn bar(&self) {
+        self.state.lock().is_closed = true;
+    }
+}
+
+impl<K, V> Session<'_, K, V> {
+    fn reap_bite(&mut self, now_ns: u64, exact: bool) -> usize {
+        self.state.ledger.advance(now_ns, exact);
+        let mut reaped = 0;
+        for _ in 0..BITE {
+            let Some(id) = self.state.ledger.next_due() else { break };
+            match self.state.ledger.get(id).kill_if_due(now_ns) {
+                Ok(cause) => {
+                    let load = self.unlink(id, cause, now_ns);
+                    self.shared.budget.release(load);
+                    reaped += 1;
+                }
+                Err(deadline_ns) => {
+                    // What it asks for is found again when the visit ends.
+                    let _look_ns = self.state.ledger.refile(id, deadline_ns);
+                }
+            }
+        }
+        reaped
+    }
+
+    /// Fits table and bookkeeping to what is left, if the time has come.
+    fn settle(&mut self, now_ns: u64) {
+        if self.state.settle_ns > now_ns {
+            return;
+        }
+        let state = &mut *self.state;
+        state.settle_ns = NEVER_NS;
+        state.ledger.trim();
+        state.garbage.trim();
+        let old_table = self.shard.index.fit(&mut state.writer);
+        self.retire_table(old_table, now_ns);
+    }
+
+    /// Works out when to come again; M4 and M5 start afresh.
+    fn finish_visit(&mut self, reaped: usize, garbage_ns: u64) -> Visit {
+        let earliest_ns = self.state.ledger.earliest_ns();
+        self.publish_earliest(earliest_ns);
+        let state = &mut *self.state;
+        state.look_ns = state.ledger.next_look_ns().min(state.settle_ns).min(garbage_ns);
+        // The caller is told by the visit; nothing is left for `close` to tell.
+        self.told_ns = state.look_ns;
+        Visit {
+            reaped,
+            has_more: state.ledger.next_due().is_some(),
+            look_ns: state.look_ns,
+            has_garbage: state.garbage.needs_draining(),
+        }
+    }
+
+    fn evict_coldest(
+        &mut self,
+        rival_ms: u64,
+        looks: &mut usize,
+        room: &mut Room<'_>,
+        now_ns: u64,
+    ) -> Eviction {
+        let most = BITE.min(*looks);
+        let mut bite = most;
+        loop {
+            let coldest = self.state.ledger.coldest(&mut bite, |entry| entry.used_ms());
+            *looks -= most - bite;
+            match coldest {
+                Coldest::Empty => return Eviction::Empty(now_ns / MILLI_NS),
+                Coldest::Unsettled(id, used_ms) => return Eviction::Unsettled(id, used_ms),
+                Coldest::Found(_, used_ms) if used_ms > rival_ms => return Eviction::Warm(used_ms),
+                Coldest::Found(id, used_ms) => {
+                    if self.try_evict(id, used_ms, room, now_ns) {
+                        return Eviction::Done(self.state.ledger.coldest_bound_ms());
+                    }
+                    // A reader has used it just now: it is not the coldest any more.
+                    if bite == 0 {
+                        return Eviction::Unsettled(id, used_ms);
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_evict(&mut self, id: RecordId, used_ms: u64, room: &mut Room<'_>, now_ns: u64) -> bool {
+        let Some(due) = self.state.ledger.get(id).kill_if_unused_since(used_ms, now_ns) else {
+            return false;
+        };
+        let load = self.unlink(id, due.unwrap_or(RemovalCause::Evicted), now_ns);
+        room.take_over(load);
+        true
+    }
+}
+
+/// How long the reaper waits for one shard's lock.
+const PATIENCE: Duration = Duration::from_millis(1);

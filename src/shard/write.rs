@@ -1,0 +1,241 @@
+//! What callers change: put, remove, lifetimes.
+
+use super::{After, Session, Shard, Shared};
+use crate::budget::{Load, Room};
+use crate::error::Reason;
+use crate::index::{Entry, Fresh, Held, Succession};
+use crate::ledger::RecordId;
+use crate::lifetime::Spans;
+use crate::platform::clock::{MILLI_NS, NEVER_NS};
+use crate::platform::sync::Pin;
+use crate::removal::RemovalCause;
+
+/// On what condition a session is put in.
+pub(crate) enum Mode<'a, K, V> {
+    /// Whatever is there.
+    Always,
+    /// Only if the key has no live session.
+    IfAbsent,
+    /// Only if the key has a live session.
+    IfPresent,
+    /// Only if the key's session is this one, whose deadlines and last use it takes over.
+    Update(&'a Held<K, V>),
+}
+
+// By hand: a derive would ask the same of `K` and `V`.
+impl<K, V> Clone for Mode<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Mode<'_, K, V> {}
+
+/// A session that was not put in, and why.
+pub(crate) struct NotPut<K, V> {
+    pub(crate) fresh: Fresh<K, V>,
+    pub(crate) snag: Snag,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Snag {
+    /// It cannot be.
+    Refused(Reason),
+    /// It can be as soon as there is room.
+    NeedsRoom(Load),
+    /// The session to be updated is no longer the key's, or is over.
+    Lost,
+}
+
+/// The entry that is in the way of a new one.
+struct Incumbent {
+    id: RecordId,
+    weight: u64,
+    is_live: bool,
+}
+
+impl<K: Eq, V> Shard<K, V> {
+    /// Puts a session in, if `mode` allows it and `room` and the budget together have the room.
+    pub(crate) fn put(
+        &self,
+        shared: &Shared<K, V>,
+        fresh: Fresh<K, V>,
+        spans: Spans,
+        mode: Mode<'_, K, V>,
+        room: &mut Room<'_>,
+    ) -> Result<After, NotPut<K, V>> {
+        let mut session = self.open(shared);
+        let now_ns = shared.clock.exact_ns();
+        let (snag, incumbent) = session.examine(&fresh, mode, now_ns);
+        if let Some(snag) = snag {
+            return Err(NotPut { fresh, snag });
+        }
+        let had = incumbent
+            .as_ref()
+            .map_or(Load::default(), |incumbent| Load { entries: 1, weight: incumbent.weight });
+        let wanted = Load { entries: 1, weight: fresh.weight() };
+        let need = wanted.beyond(had);
+        if !room.try_cover(need) {
+            return Err(NotPut { fresh, snag: Snag::NeedsRoom(need) });
+        }
+        match incumbent {
+            None => session.link(fresh, spans, now_ns),
+            Some(incumbent) => session.replace(incumbent.id, fresh, spans, mode, now_ns)?,
+        }
+        room.spend(need);
+        shared.budget.release(had.beyond(wanted));
+        Ok(session.close())
+    }
+}
+
+impl<K: Eq, V> Session<'_, K, V> {
+    /// Finds who is in the way of `fresh`, and what speaks against it. Changes nothing, for it calls
+    /// the user's `Eq`.
+    fn examine(
+        &self,
+        fresh: &Fresh<K, V>,
+        mode: Mode<'_, K, V>,
+        now_ns: u64,
+    ) -> (Option<Snag>, Option<Incumbent>) {
+        let state = &*self.state;
+        if state.is_closed {
+            return (Some(Snag::Refused(Reason::Closed)), None);
+        }
+        let index = &self.shard.index;
+        let found = index.find_linked(&state.writer, fresh.hash(), |key| key == fresh.key());
+        let incumbent = found.map(|entry| Incumbent {
+            id: entry.record(),
+            weight: entry.weight(),
+            is_live: entry.judge().cause_at(now_ns).is_none(),
+        });
+        let is_live = incumbent.as_ref().is_some_and(|incumbent| incumbent.is_live);
+        let snag = match mode {
+            Mode::IfAbsent if is_live => Some(Snag::Refused(Reason::Occupied)),
+            Mode::IfPresent if !is_live => Some(Snag::Refused(Reason::Absent)),
+            Mode::Update(held) => {
+                let is_same = found.is_some_and(|entry| core::ptr::eq(entry, &**held));
+                (!(is_live && is_same)).then_some(Snag::Lost)
+            }
+            _ => None,
+        };
+        (snag, incumbent)
+    }
+}
+
+impl<K, V> Session<'_, K, V> {
+    fn link(&mut self, fresh: Fresh<K, V>, spans: Spans, now_ns: u64) {
+        fresh.begin(now_ns, spans);
+        let state = &mut *self.state;
+        let (linked, old_table) = self.shard.index.link(&mut state.writer, fresh);
+        state.inserted += 1;
+        state.weight += linked.weight();
+        let deadline_ns = now_ns.saturating_add(spans.live_ns.min(spans.idle_ns));
+        let (id, look_ns) = state.ledger.insert(linked, deadline_ns, now_ns / MILLI_NS);
+        state.ledger.get(id).set_record(id);
+        self.look_by(look_ns);
+        self.note_deadline(deadline_ns);
+        self.retire_table(old_table, now_ns);
+    }
+
+    fn replace(
+        &mut self,
+        id: RecordId,
+        fresh: Fresh<K, V>,
+        spans: Spans,
+        mode: Mode<'_, K, V>,
+        now_ns: u64,
+    ) -> Result<(), NotPut<K, V>> {
+        let succession = match mode {
+            Mode::IfAbsent => Succession::IfDue,
+            Mode::Update(_) => Succession::Inherit,
+            Mode::Always | Mode::IfPresent => Succession::Always,
+        };
+        fresh.begin(now_ns, spans);
+        let state = &mut *self.state;
+        let old = state.ledger.get(id);
+        let (heir, due) = self
+            .shard
+            .index
+            .supersede(&mut state.writer, old, fresh, succession, now_ns)
+            .map_err(|fresh| NotPut { fresh, snag: Snag::Refused(Reason::Occupied) })?;
+        heir.set_record(id);
+        state.inserted += 1;
+        state.weight += heir.weight();
+        let deadline_ns = heir.judge().deadline_ns();
+        let old = state.ledger.swap_token(id, heir);
+        if deadline_ns < old.judge().deadline_ns() {
+            let look_ns = state.ledger.refile(id, deadline_ns);
+            self.look_by(look_ns);
+            self.note_deadline(deadline_ns);
+        }
+        let cause = due.unwrap_or(RemovalCause::Replaced);
+        self.retire(old.into_superseded(cause), cause, now_ns);
+        Ok(())
+    }
+
+    /// Kills an entry that the caller has found under this lock, and takes it out.
+    ///
+    /// Tells why it was over already, if it was.
+    fn take_out(&mut self, entry: &Entry<K, V>, cause: RemovalCause) -> Option<RemovalCause> {
+        let now_ns = self.shared.clock.exact_ns();
+        let due = entry.kill(now_ns);
+        let load = self.unlink(entry.record(), due.unwrap_or(cause), now_ns);
+        self.shared.budget.release(load);
+        due
+    }
+}
+
+impl<K, V> Shard<K, V> {
+    /// Removes a key's session; gives it if it was live. What is due goes with its true cause.
+    pub(crate) fn remove<'p>(
+        &'p self,
+        shared: &Shared<K, V>,
+        pin: &'p Pin,
+        hash: u32,
+        same_key: impl Fn(&K) -> bool,
+    ) -> (Option<&'p Entry<K, V>>, Option<After>) {
+        let mut session = self.open(shared);
+        let Some(entry) = self.index.find(pin, hash, same_key) else { return (None, None) };
+        let due = session.take_out(entry, RemovalCause::Removed);
+        (due.is_none().then_some(entry), Some(session.close()))
+    }
+
+    /// Removes this very session; `None` if it is gone already or its time is up.
+    pub(crate) fn remove_held(&self, shared: &Shared<K, V>, held: &Held<K, V>) -> Option<After> {
+        let mut session = self.open(shared);
+        if held.is_dead() {
+            return None;
+        }
+        let due = session.take_out(held, RemovalCause::Removed);
+        let after = session.close();
+        due.is_none().then_some(after)
+    }
+
+    /// Measures a session's lifetimes anew from now. `None` if the key has no live one.
+    pub(crate) fn set_lifetime(
+        &self,
+        shared: &Shared<K, V>,
+        hash: u32,
+        same_key: impl Fn(&K) -> bool,
+        spans: Spans,
+    ) -> Option<After> {
+        let mut session = self.open(shared);
+        let now_ns = shared.clock.exact_ns();
+        let state = &mut *session.state;
+        let entry = self.index.find_linked(&state.writer, hash, same_key)?;
+        let judgement = entry.judge();
+        if judgement.cause_at(now_ns).is_some() {
+            return None;
+        }
+        entry.set_lifetime(spans, now_ns);
+        let (id, deadline_ns) = (entry.record(), entry.judge().deadline_ns());
+        if deadline_ns < judgement.deadline_ns() {
+            let look_ns = state.ledger.refile(id, deadline_ns);
+            session.look_by(look_ns);
+            session.note_deadline(deadline_ns);
+        }
+        Some(session.close())
+    }
+}
+
+const _: () = assert!(NEVER_NS == u64::MAX, "saturating sums come to never");

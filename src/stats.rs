@@ -1,0 +1,234 @@
+//! Figures: what a service owner reads off a cache.
+
+use core::time::Duration;
+
+use crate::platform::sync::{AtomicU64, Ordering};
+use crate::removal::RemovalCause;
+
+/// The state of a cache in figures; see [`Cache::stats`](crate::Cache::stats).
+///
+/// When no call is in flight, `inserted == entries + retired.count + dropped`, exactly.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Linked sessions.
+    pub entries: usize,
+    /// Their weight; without a weigher every session weighs 1.
+    pub weight: u64,
+    /// The cap on entries.
+    pub max_entries: Option<usize>,
+    /// The cap on weight.
+    pub max_weight: Option<u64>,
+    /// Sessions taken in so far, replacements and updates included.
+    pub inserted: u64,
+    /// Sessions handed back so far, for whatever reason.
+    pub rejected: u64,
+    /// Sessions that lived out their time to live.
+    pub expired: u64,
+    /// Sessions that nobody had used for their time to idle.
+    pub idle: u64,
+    /// Sessions evicted for lack of room.
+    pub evicted: u64,
+    /// Sessions removed by the caller.
+    pub removed: u64,
+    /// Sessions replaced under their key.
+    pub replaced: u64,
+    /// Sessions taken out by `clear`.
+    pub cleared: u64,
+    /// Sessions taken out by `close`.
+    pub closed: u64,
+    /// Evictions that took the coldest session found within the limit on looking, which may not
+    /// have been the coldest of all.
+    pub evicted_inexact: u64,
+    /// Sessions that are unlinked but not yet dropped.
+    pub retired: Retired,
+    /// Sessions still linked more than one resolution after their deadline: should be 0.
+    pub overdue: u64,
+    /// Sessions whose key and value have been dropped or handed to the listener.
+    pub dropped: u64,
+    /// Calls of `get`, `read` and `touch` that found a live session.
+    pub hits: u64,
+    /// Calls of `get`, `read` and `touch` that found none.
+    pub misses: u64,
+    /// How long after their deadline expired sessions were freed.
+    pub expiry_lag: Lag,
+    /// Bytes that the cache holds beside keys and values: tables, records, and each session's own
+    /// overhead.
+    pub overhead_bytes: u64,
+    /// Panics of the listener.
+    pub listener_panics: u64,
+    /// Panics of keys' and values' destructors.
+    pub drop_panics: u64,
+    /// How often the reaper has woken.
+    pub reaper_wakeups: u64,
+}
+
+/// Sessions that are unlinked but not yet dropped: a reader may still be inside, or the listener is
+/// slow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Retired {
+    /// How many there are.
+    pub count: u64,
+    /// Their weight.
+    pub weight: u64,
+    /// How long ago the oldest of them was unlinked.
+    pub oldest: Duration,
+}
+
+/// How long after their deadline sessions were freed, over the cache's life.
+///
+/// The percentiles are upper bounds of histogram buckets, at most an eighth too high; `max` is
+/// exact.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Lag {
+    /// Half of the sessions were freed within this time.
+    pub p50: Duration,
+    /// 99 % of the sessions were freed within this time.
+    pub p99: Duration,
+    /// 99.9 % of the sessions were freed within this time.
+    pub p999: Duration,
+    /// The longest time of all.
+    pub max: Duration,
+}
+
+/// What [`Cache::audit`](crate::Cache::audit) counted while every invariant held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Audit {
+    /// Linked sessions.
+    pub entries: usize,
+    /// Their weight.
+    pub weight: u64,
+    /// Sessions taken in so far.
+    pub inserted: u64,
+    /// Sessions unlinked but not yet dropped.
+    pub retired: u64,
+    /// Sessions dropped or handed to the listener.
+    pub dropped: u64,
+    /// Shards walked.
+    pub shards: usize,
+}
+
+impl Stats {
+    /// Books `count` removals under their cause.
+    pub(crate) fn add_removals(&mut self, counts: &[u64; RemovalCause::COUNT]) {
+        for (code, count) in counts.iter().enumerate() {
+            *match RemovalCause::from_code(code) {
+                RemovalCause::Expired => &mut self.expired,
+                RemovalCause::Idle => &mut self.idle,
+                RemovalCause::Evicted => &mut self.evicted,
+                RemovalCause::Removed => &mut self.removed,
+                RemovalCause::Replaced => &mut self.replaced,
+                RemovalCause::Cleared => &mut self.cleared,
+                RemovalCause::Closed => &mut self.closed,
+            } += count;
+        }
+    }
+}
+
+/// A histogram of lags: eight buckets to the octave, from 1 µs to 3 days.
+///
+/// H1. Every recorded lag is counted in exactly one bucket, whose upper bound is at least the lag
+///     and, from 1 µs up to 3 days, at most an eighth above it.
+#[derive(Debug)]
+pub(crate) struct Histogram {
+    buckets: Box<[AtomicU64]>,
+    max_ns: AtomicU64,
+}
+
+impl Histogram {
+    pub(crate) fn new() -> Self {
+        let buckets = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
+        Self { buckets, max_ns: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn record_ns(&self, lag_ns: u64) {
+        // Relaxed: figures that no other memory depends on.
+        self.buckets[bucket_of(lag_ns)].fetch_add(1, Ordering::Relaxed);
+        self.max_ns.fetch_max(lag_ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lag(&self) -> Lag {
+        // Relaxed, both: as in record_ns.
+        let counts: Vec<u64> =
+            self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let max_ns = self.max_ns.load(Ordering::Relaxed);
+        let total: u64 = counts.iter().sum();
+        let quantile = |per_mille: u64| {
+            // The smallest bucket with at least this share of the total at or below it.
+            let rank = (total * per_mille).div_ceil(1_000);
+            let mut seen = 0;
+            let bucket = counts.iter().position(|count| {
+                seen += count;
+                seen >= rank
+            });
+            let bound_ns = bucket.map_or(0, upper_bound_ns);
+            Duration::from_nanos(bound_ns.min(max_ns))
+        };
+        Lag {
+            p50: quantile(500),
+            p99: quantile(990),
+            p999: quantile(999),
+            max: Duration::from_nanos(max_ns),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.buckets)
+    }
+}
+
+fn bucket_of(lag_ns: u64) -> usize {
+    let clamped_ns = lag_ns.clamp(1 << FIRST_OCTAVE, (1 << LAST_OCTAVE) - 1);
+    let octave = clamped_ns.ilog2();
+    let within = (clamped_ns >> (octave - OCTAVE_BITS)) as usize & (OCTAVE_BUCKETS - 1);
+    (octave - FIRST_OCTAVE) as usize * OCTAVE_BUCKETS + within
+}
+
+fn upper_bound_ns(bucket: usize) -> u64 {
+    let octave = FIRST_OCTAVE + (bucket / OCTAVE_BUCKETS) as u32;
+    let within = (bucket % OCTAVE_BUCKETS) as u64;
+    let step_ns = 1 << (octave - OCTAVE_BITS);
+    (1 << octave) + (within + 1) * step_ns - 1
+}
+
+/// 2^10 ns: what is freed within a microsecond counts as a microsecond.
+const FIRST_OCTAVE: u32 = 10;
+/// 2^48 ns: what is freed after three days counts as three days.
+const LAST_OCTAVE: u32 = 48;
+const OCTAVE_BITS: u32 = 3;
+const OCTAVE_BUCKETS: usize = 1 << OCTAVE_BITS;
+const BUCKETS: usize = (LAST_OCTAVE - FIRST_OCTAVE) as usize * OCTAVE_BUCKETS;
+
+#[cfg(all(test, not(sundown_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_bound_their_lags_from_above_within_an_eighth() {
+        for exponent in 10..48 {
+            for offset in [0_u64, 1, 17, 1 << (exponent - 1)] {
+                let lag_ns = (1_u64 << exponent) + offset;
+                let bound_ns = upper_bound_ns(bucket_of(lag_ns));
+                assert!(bound_ns >= lag_ns, "H1: {bound_ns} below {lag_ns}");
+                assert!(bound_ns - lag_ns <= lag_ns / 8, "H1: {bound_ns} far above {lag_ns}");
+            }
+        }
+        assert_eq!(bucket_of(0), 0);
+        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn percentiles_never_exceed_the_maximum() {
+        let histogram = Histogram::new();
+        for lag_us in 1..=1_000 {
+            histogram.record_ns(lag_us * 1_000);
+        }
+        let lag = histogram.lag();
+        assert!(lag.p50 >= Duration::from_micros(500) && lag.p50 <= Duration::from_micros(563));
+        assert!(lag.p50 <= lag.p99 && lag.p99 <= lag.p999 && lag.p999 <= lag.max);
+        assert_eq!(lag.max, Duration::from_millis(1));
+    }
+}
