@@ -169,16 +169,26 @@ impl Drop for Room<'_> {
 #[derive(Debug)]
 pub(crate) struct Coldness {
     /// Entry 1 is the root; the leaves are the shards, from `leaves` on.
-    winners: Vec<(u64, u32)>,
+    winners: Vec<Rank>,
     leaves: usize,
+}
+
+/// How a shard stands in the tournament; the least wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Rank {
+    bound_ms: u64,
+    /// A shard that was seen empty has nothing to give: among equals it comes last.
+    was_empty: bool,
+    shard: u32,
 }
 
 impl Coldness {
     /// For `shards` shards, a power of two.
     pub(crate) fn new(shards: usize) -> Self {
-        let mut coldness = Self { winners: vec![(0, 0); 2 * shards], leaves: shards };
+        let rank = |shard| Rank { bound_ms: 0, was_empty: false, shard };
+        let mut coldness = Self { winners: vec![rank(0); 2 * shards], leaves: shards };
         for shard in 0..shards {
-            coldness.winners[shards + shard] = (0, shard as u32);
+            coldness.winners[shards + shard] = rank(shard as u32);
         }
         for node in (1..shards).rev() {
             coldness.play(node);
@@ -192,7 +202,7 @@ impl Coldness {
 
     /// The shard with the lowest bound.
     pub(crate) fn coldest(&self) -> usize {
-        self.winners[1].1 as usize
+        self.winners[1].shard as usize
     }
 
     /// The lowest bound among all other shards, [`u64::MAX`] if there are none.
@@ -200,16 +210,17 @@ impl Coldness {
         let mut node = self.leaves + shard;
         let mut least_ms = u64::MAX;
         while node > 1 {
-            least_ms = least_ms.min(self.winners[node ^ 1].0);
+            least_ms = least_ms.min(self.winners[node ^ 1].bound_ms);
             node /= 2;
         }
         least_ms
     }
 
-    /// Raises a shard's bound to what was seen under its lock.
-    pub(crate) fn set(&mut self, shard: usize, bound_ms: u64) {
+    /// Raises a shard's bound to what was seen under its lock; for a shard that was seen empty that
+    /// is the time of looking.
+    pub(crate) fn set(&mut self, shard: usize, bound_ms: u64, was_empty: bool) {
         let mut node = self.leaves + shard;
-        self.winners[node].0 = bound_ms;
+        self.winners[node] = Rank { bound_ms, was_empty, shard: shard as u32 };
         while node > 1 {
             node /= 2;
             self.play(node);
@@ -217,7 +228,7 @@ impl Coldness {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.winners.capacity() * size_of::<(u64, u32)>()
+        self.winners.capacity() * size_of::<Rank>()
     }
 }
 
@@ -245,7 +256,7 @@ mod tests {
             for step in 0..1_000_usize {
                 let shard = step * 37 % shards;
                 bounds[shard] = (step as u64 * 7_919) % 1_000;
-                coldness.set(shard, bounds[shard]);
+                coldness.set(shard, bounds[shard], step % 3 == 0);
                 let coldest = coldness.coldest();
                 assert_eq!(Some(&bounds[coldest]), bounds.iter().min());
                 let others = bounds.iter().enumerate().filter(|&(other, _)| other != coldest);

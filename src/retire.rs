@@ -204,6 +204,9 @@ impl<K, V> Garbage<K, V> {
         }
         if ripe.is_empty() {
             self.is_draining = false;
+            if self.sealed.is_empty() {
+                self.sealed = VecDeque::new();
+            }
             return None;
         }
         Some(ripe)
@@ -259,7 +262,6 @@ impl<K, V> Garbage<K, V> {
 
     /// Gives back what growth has left behind.
     pub(crate) fn trim(&mut self) {
-        self.sealed.shrink_to_fit();
         self.held.shrink_to_fit();
     }
 

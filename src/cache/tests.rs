@@ -1,1 +1,123 @@
+//! What needs a look inside: garbage under the reaper, inexact eviction, settled tables.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::{Cache, Lifetime, ManualClock, Reaper, RemovalCause};
+
+fn manual() -> (ManualClock, crate::Builder<u64, u64>) {
+    let clock = ManualClock::new();
+    let builder = Cache::builder().clock(clock.clone()).reaper(Reaper::Manual);
+    (clock, builder)
+}
+
+#[test]
+fn eviction_gives_up_looking_after_its_limit_and_says_so() {
+    let (clock, builder) = manual();
+    let cache = builder.max_entries(40_000).shards(1).build().unwrap();
+    for key in 0..40_000 {
+        cache.insert(key, key).unwrap();
+    }
+    // A read-only hour: every record is stale, and key 39,999 is the only one not touched.
+    clock.advance(Duration::from_secs(3_600));
+    for key in 0..39_999 {
+        cache.touch(&key);
+    }
+    cache.insert(40_000, 0).unwrap();
+    assert_eq!(cache.stats().evicted_inexact, 1);
+    cache.insert(40_001, 0).unwrap();
+    assert_eq!(cache.stats().evicted_inexact, 1, "the rest was within the limit");
+    assert!(!cache.contains_key(&39_999), "the coldest of all");
+    assert_eq!(cache.len(), 40_000);
+    cache.audit().unwrap();
+}
+
+#[test]
+fn settled_cache_holds_no_table_page_or_level() {
+    let (clock, builder) = manual();
+    let cache = builder.max_entries(100_000).time_to_live(Duration::from_secs(5)).build().unwrap();
+    let empty = cache.stats().overhead_bytes;
+    for key in 0..50_000 {
+        cache.insert(key, key).unwrap();
+    }
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(cache.reap(), 50_000);
+    clock.advance(Duration::from_secs(1));
+    cache.reap();
+    clock.advance(Duration::from_secs(1));
+    cache.reap();
+    cache.audit().unwrap();
+    assert_eq!(cache.stats().overhead_bytes, empty);
+}
+
+#[test]
+fn spread_keys_use_all_shards() {
+    let (_, builder) = manual();
+    let cache = builder.max_entries(10_000).shards(64).build().unwrap();
+    for key in 0..6_400 {
+        cache.insert(key, key).unwrap();
+    }
+    for shard in &cache.core.shards {
+        let mut stats = crate::Stats::default();
+        shard.add_figures(&cache.core.shared, 0, &mut stats);
+        assert!((40..180).contains(&stats.entries), "{} of about 100", stats.entries);
+    }
+}
+
+#[test]
+fn later_sessions_of_a_held_key_wait_for_it_and_no_others_do() {
+    let events = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = events.clone();
+    let (_, builder) = manual();
+    let cache = builder
+        .max_entries(10)
+        .on_removal(move |key, value, cause| log.lock().unwrap().push((key, value, cause)))
+        .build()
+        .unwrap();
+    cache.insert(1, 10).unwrap();
+    cache.insert(2, 20).unwrap();
+    cache.read(&1, |_| {
+        cache.insert(1, 11).unwrap();
+        cache.insert(1, 12).unwrap();
+        cache.discard(&2);
+        cache.reap();
+        cache.reap();
+        assert_eq!(*events.lock().unwrap(), [(2, 20, RemovalCause::Removed)]);
+        cache.audit().unwrap();
+        assert_eq!(cache.stats().retired.count, 2);
+    });
+    let told = events.lock().unwrap().clone();
+    assert_eq!(told[1..], [(1, 10, RemovalCause::Replaced), (1, 11, RemovalCause::Replaced)]);
+    cache.audit().unwrap();
+}
+
+#[test]
+fn listener_that_always_inserts_does_not_recurse() {
+    let depth = Arc::new(AtomicUsize::new(0));
+    let deepest = depth.clone();
+    let weak = Arc::new(std::sync::OnceLock::<crate::WeakCache<u64, u64>>::new());
+    let listener_weak = weak.clone();
+    let (_, builder) = manual();
+    let cache = builder
+        .max_entries(200)
+        .on_removal(move |key, _, _| {
+            assert_eq!(deepest.fetch_add(1, Ordering::Relaxed), 0, "a listener inside a listener");
+            if let Some(cache) = listener_weak.get().and_then(crate::WeakCache::upgrade) {
+                if key < 2_000 {
+                    cache.insert_for(key + 10_000, 0, Lifetime::default()).unwrap();
+                    cache.reap();
+                }
+            }
+            deepest.fetch_sub(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    weak.set(cache.downgrade()).unwrap();
+    for key in 0..2_000 {
+        cache.insert(key, key).unwrap();
+    }
+    cache.reap();
+    assert_eq!(cache.stats().listener_panics, 0);
+    cache.audit().unwrap();
+}

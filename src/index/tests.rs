@@ -1,1 +1,175 @@
+//! The index against a plain map, under churn, growth and shrinkage.
 
+use super::*;
+use crate::lifetime::Spans;
+use crate::platform::clock::NEVER_NS;
+use crate::platform::sync::pin;
+use std::collections::HashMap;
+
+const FOREVER: Spans = Spans { live_ns: NEVER_NS, idle_ns: NEVER_NS };
+
+struct Fixture {
+    index: Index<u32, u32>,
+    writer: Writer,
+    linked: HashMap<u32, Linked<u32, u32>>,
+}
+
+/// A hash that crowds keys into few chunks and few tags.
+fn crowded(key: u32) -> u32 {
+    (key % 13) << 28 | (key % 3)
+}
+
+fn spread(key: u32) -> u32 {
+    crate::platform::hasher::KeyHash::of(u64::from(key)).index
+}
+
+impl Fixture {
+    fn new(expected: usize) -> Self {
+        let (index, writer) = Index::new(expected);
+        Self { index, writer, linked: HashMap::new() }
+    }
+
+    fn insert(&mut self, key: u32, value: u32, hash: u32) {
+        let fresh = Fresh::new(key, value, hash, 1);
+        fresh.begin(0, FOREVER);
+        if let Some(old) = self.linked.remove(&key) {
+            let superseded =
+                self.index.supersede(&mut self.writer, &old, fresh, Succession::Always, 0);
+            let (heir, due) = superseded.ok().expect("always succeeds");
+            assert_eq!(due, None);
+            self.linked.insert(key, heir);
+            free(old.into_superseded(RemovalCause::Replaced));
+        } else {
+            let (linked, old_table) = self.index.link(&mut self.writer, fresh);
+            free_table(old_table);
+            self.linked.insert(key, linked);
+        }
+    }
+
+    fn remove(&mut self, key: u32) {
+        let Some(linked) = self.linked.remove(&key) else { return };
+        linked.kill(0);
+        free(self.index.unlink(&mut self.writer, linked, RemovalCause::Removed));
+    }
+
+    fn get(&self, key: u32, hash: u32) -> Option<u32> {
+        let pin = pin();
+        self.index.find(&pin, hash, |other| *other == key).map(|entry| *entry.value())
+    }
+
+    fn check(&self) {
+        let owns = |entry: &Entry<u32, u32>| {
+            self.linked.get(entry.key()).is_some_and(|linked| linked.is(entry))
+        };
+        self.index.check(&self.writer, owns).unwrap();
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let keys: Vec<_> = self.linked.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.remove(key));
+    }
+}
+
+fn free(unlinked: Unlinked<u32, u32>) {
+    assert!(unlinked.is_free());
+    // SAFETY: these tests have one thread, which holds no pin here.
+    let removed = unsafe { unlinked.take() };
+    assert_eq!(removed.deadline_ns, NEVER_NS);
+}
+
+fn free_table(table: Option<OldTable<u32, u32>>) {
+    if let Some(table) = table {
+        // SAFETY: as above.
+        unsafe { table.free() };
+    }
+}
+
+#[test]
+fn churn_agrees_with_a_map_and_leaves_no_tombstones() {
+    for hash in [spread as fn(u32) -> u32, crowded] {
+        let mut fixture = Fixture::new(100);
+        let mut model = HashMap::new();
+        let mut state = 0x1234_5678_u32;
+        for step in 0..20_000_u32 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let key = (state >> 8) % 200;
+            if state & 3 == 0 {
+                fixture.remove(key);
+                model.remove(&key);
+            } else {
+                fixture.insert(key, step, hash(key));
+                model.insert(key, step);
+            }
+            if step % 64 == 0 {
+                fixture.check();
+                free_table(fixture.index.fit(&mut fixture.writer));
+                fixture.check();
+            }
+            assert_eq!(fixture.get(key, hash(key)), model.get(&key).copied());
+        }
+        let keys: Vec<_> = model.keys().copied().collect();
+        keys.iter().for_each(|key| assert_eq!(fixture.get(*key, hash(*key)), Some(model[key])));
+        keys.into_iter().for_each(|key| fixture.remove(key));
+        // B2: with nobody in, nobody has gone past anybody.
+        fixture.check();
+        free_table(fixture.index.fit(&mut fixture.writer));
+        assert_eq!(fixture.index.bytes(&fixture.writer), 0);
+    }
+}
+
+#[test]
+fn growth_keeps_every_key_and_stops_at_what_is_expected() {
+    let mut fixture = Fixture::new(1_000);
+    for key in 0..1_000 {
+        fixture.insert(key, key, spread(key));
+    }
+    fixture.check();
+    assert!((0..1_000).all(|key| fixture.get(key, spread(key)) == Some(key)));
+    // 64 bytes for 5.5 entries, and no more than the last chunk beyond what is expected.
+    assert!(fixture.index.bytes(&fixture.writer) <= 1_000 * 64 * 2 / 11 + 128);
+}
+
+#[test]
+fn reader_of_a_replaced_entry_goes_on_to_its_successor() {
+    let mut fixture = Fixture::new(10);
+    fixture.insert(1, 10, 7);
+    let pin = pin();
+    let old = fixture.index.find(&pin, 7, |key| *key == 1).expect("it is in");
+    let fresh = Fresh::new(1, 11, 7, 1);
+    fresh.begin(0, FOREVER);
+    let old_token = fixture.linked.remove(&1).expect("it is in");
+    let superseded =
+        fixture.index.supersede(&mut fixture.writer, &old_token, fresh, Succession::Always, 0);
+    let (heir, _) = superseded.ok().expect("always succeeds");
+    fixture.linked.insert(1, heir);
+    assert!(old.is_dead());
+    let After::Successor(successor) = old.after(&pin) else { panic!("no successor") };
+    assert_eq!(*successor.value(), 11);
+    let mut chain = Chain::new();
+    chain.push(old_token.into_superseded(RemovalCause::Replaced));
+    assert!(matches!(old.after(&pin), After::Again), "the index has moved on");
+    drop(pin);
+    free(chain.pop().expect("it was pushed"));
+}
+
+#[test]
+fn held_entry_is_freed_by_its_last_hold() {
+    let mut fixture = Fixture::new(10);
+    fixture.insert(1, 10, 7);
+    let clock = crate::Clock::monotonic();
+    let hold = |fixture: &Fixture| {
+        let look = (clock.coarse_ns(), &clock, Use::Hold);
+        fixture.index.hold(&pin(), 7, |key| *key == 1, look)
+    };
+    let (first, second) = (hold(&fixture).expect("live"), hold(&fixture).expect("live"));
+    let linked = fixture.linked.remove(&1).expect("it is in");
+    linked.kill(0);
+    let unlinked = fixture.index.unlink(&mut fixture.writer, linked, RemovalCause::Removed);
+    assert!(!first.release(), "not the last hold");
+    assert!(!unlinked.is_free());
+    assert!(second.release(), "the last hold on an orphan reports itself");
+    free(unlinked);
+    assert!(hold(&fixture).is_none());
+}

@@ -215,7 +215,9 @@ impl<K, V> Session<'_, K, V> {
                 Coldest::Found(_, used_ms) if used_ms > rival_ms => return Eviction::Warm(used_ms),
                 Coldest::Found(id, used_ms) => {
                     if self.try_evict(id, used_ms, room, now_ns) {
-                        return Eviction::Done(self.state.ledger.coldest_bound_ms());
+                        // Who comes in later is used now.
+                        let bound_ms = self.state.ledger.coldest_bound_ms();
+                        return Eviction::Done(bound_ms.min(now_ns / MILLI_NS));
                     }
                     // A reader has used it just now: it is not the coldest any more.
                     if bite == 0 {
