@@ -171,22 +171,25 @@ pub(crate) struct Coldness {
     /// Entry 1 is the root; the leaves are the shards, from `leaves` on.
     winners: Vec<Rank>,
     leaves: usize,
+    sights: u64,
 }
 
 /// How a shard stands in the tournament; the least wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Rank {
     bound_ms: u64,
-    /// A shard that was seen empty has nothing to give: among equals it comes last.
-    was_empty: bool,
+    /// When the shard was last seen empty, counted in such sights; 0 if it was not. It may have
+    /// nothing to give: among equals it comes after the others, and those seen longest ago first.
+    seen_empty: u64,
     shard: u32,
 }
 
 impl Coldness {
     /// For `shards` shards, a power of two.
     pub(crate) fn new(shards: usize) -> Self {
-        let rank = |shard| Rank { bound_ms: 0, was_empty: false, shard };
-        let mut coldness = Self { winners: vec![rank(0); 2 * shards], leaves: shards };
+        let rank = |shard| Rank { bound_ms: 0, seen_empty: 0, shard };
+        let winners = vec![rank(0); 2 * shards];
+        let mut coldness = Self { winners, leaves: shards, sights: 0 };
         for shard in 0..shards {
             coldness.winners[shards + shard] = rank(shard as u32);
         }
@@ -216,11 +219,20 @@ impl Coldness {
         least_ms
     }
 
-    /// Raises a shard's bound to what was seen under its lock; for a shard that was seen empty that
-    /// is the time of looking.
-    pub(crate) fn set(&mut self, shard: usize, bound_ms: u64, was_empty: bool) {
-        let mut node = self.leaves + shard;
-        self.winners[node] = Rank { bound_ms, was_empty, shard: shard as u32 };
+    /// Raises a shard's bound to what was seen under its lock.
+    pub(crate) fn set(&mut self, shard: usize, bound_ms: u64) {
+        self.rank(Rank { bound_ms, seen_empty: 0, shard: shard as u32 });
+    }
+
+    /// Notes that a shard was seen empty in the millisecond `now_ms`.
+    pub(crate) fn set_empty(&mut self, shard: usize, now_ms: u64) {
+        self.sights += 1;
+        self.rank(Rank { bound_ms: now_ms, seen_empty: self.sights, shard: shard as u32 });
+    }
+
+    fn rank(&mut self, rank: Rank) {
+        let mut node = self.leaves + rank.shard as usize;
+        self.winners[node] = rank;
         while node > 1 {
             node /= 2;
             self.play(node);
@@ -256,7 +268,11 @@ mod tests {
             for step in 0..1_000_usize {
                 let shard = step * 37 % shards;
                 bounds[shard] = (step as u64 * 7_919) % 1_000;
-                coldness.set(shard, bounds[shard], step % 3 == 0);
+                if step % 3 == 0 {
+                    coldness.set_empty(shard, bounds[shard]);
+                } else {
+                    coldness.set(shard, bounds[shard]);
+                }
                 let coldest = coldness.coldest();
                 assert_eq!(Some(&bounds[coldest]), bounds.iter().min());
                 let others = bounds.iter().enumerate().filter(|&(other, _)| other != coldest);

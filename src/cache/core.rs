@@ -171,12 +171,12 @@ impl<K, V, S> Core<K, V, S> {
             follow_ups.add(number, NEVER_NS, after);
             match eviction {
                 Eviction::Done(bound_ms) => {
-                    coldness.set(number, bound_ms, false);
+                    coldness.set(number, bound_ms);
                     return true;
                 }
-                Eviction::Warm(bound_ms) => coldness.set(number, bound_ms, false),
+                Eviction::Warm(bound_ms) => coldness.set(number, bound_ms),
                 Eviction::Empty(now_ms) => {
-                    coldness.set(number, now_ms, true);
+                    coldness.set_empty(number, now_ms);
                     empty += 1;
                     if empty > 2 * self.shards.len() {
                         return false;
