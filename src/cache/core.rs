@@ -75,19 +75,22 @@ impl<K, V, S> Core<K, V, S> {
     /// other insertions hold all room.
     ///
     /// One gatherer at a time; each step holds one shard's lock for a bite.
-    pub(super) fn gather(&self, room: &mut Room<'_>, need: Load) -> bool {
-        let mut follow_ups = FollowUps::new();
-        let is_found = {
-            let mut coldness = self.coldness.lock();
-            self.gather_alone(&mut coldness, room, need, &mut follow_ups)
-        };
-        if follow_ups.look_ns != NEVER_NS {
-            self.alarm.ring_by(follow_ups.look_ns);
-        }
+    pub(super) fn gather(
+        &self,
+        room: &mut Room<'_>,
+        need: Load,
+        follow_ups: &mut FollowUps,
+    ) -> bool {
+        let mut coldness = self.coldness.lock();
+        self.gather_alone(&mut coldness, room, need, follow_ups)
+    }
+
+    /// Does what gathering has left to do. No lock and no room may be held.
+    pub(super) fn attend_to(&self, follow_ups: FollowUps) {
+        self.alarm.ring_by(follow_ups.look_ns);
         for shard in follow_ups.full {
             self.help(&self.shards[shard]);
         }
-        is_found
     }
 
     fn gather_alone(
@@ -328,14 +331,14 @@ impl<K, V, S> Core<K, V, S> {
     }
 }
 
-/// What a gatherer leaves to do for when it has given its lock back.
-struct FollowUps {
+/// What a gatherer leaves to do for when nothing is locked or reserved.
+pub(super) struct FollowUps {
     look_ns: u64,
     full: Vec<usize>,
 }
 
 impl FollowUps {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { look_ns: NEVER_NS, full: Vec::new() }
     }
 

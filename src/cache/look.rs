@@ -3,11 +3,13 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use super::core::Core;
 use super::{Cache, Hold};
 use crate::index::{Entry, Use};
 use crate::lifetime::Expiry;
 use crate::platform::clock::NEVER_NS;
 use crate::platform::sync::{Pin, pin};
+use crate::shard::Shard;
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -42,8 +44,9 @@ where
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
+        let probe = self.probe(key);
         let pin = pin();
-        let entry = self.look_up(&pin, key, Use::Touch);
+        let entry = probe.look_up(&pin, key, Use::Touch);
         self.count(&pin, entry.is_some());
         entry.map(|entry| entry.value().clone())
     }
@@ -74,9 +77,10 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let probe = self.probe(key);
         let hold = {
             let pin = pin();
-            let hold = self.hold(&pin, key, Use::TouchAndHold);
+            let hold = probe.hold(&pin, key, Use::TouchAndHold);
             self.count(&pin, hold.is_some());
             hold?
         };
@@ -101,7 +105,9 @@ where
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        self.look_up(&pin(), key, Use::Peek).map(|entry| entry.value().clone())
+        let probe = self.probe(key);
+        let pin = pin();
+        probe.look_up(&pin, key, Use::Peek).map(|entry| entry.value().clone())
     }
 
     /// Whether a key has a live session; does not count as a use of it.
@@ -121,7 +127,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.look_up(&pin(), key, Use::Peek).is_some()
+        let probe = self.probe(key);
+        probe.look_up(&pin(), key, Use::Peek).is_some()
     }
 
     /// Counts as a use of a key's session: its idle time starts anew. False if it has none.
@@ -141,8 +148,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let probe = self.probe(key);
         let pin = pin();
-        let is_live = self.look_up(&pin, key, Use::Touch).is_some();
+        let is_live = probe.look_up(&pin, key, Use::Touch).is_some();
         self.count(&pin, is_live);
         is_live
     }
@@ -170,8 +178,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let probe = self.probe(key);
         let pin = pin();
-        let deadline_ns = self.look_up(&pin, key, Use::Peek)?.judge().deadline_ns();
+        let deadline_ns = probe.look_up(&pin, key, Use::Peek)?.judge().deadline_ns();
         if deadline_ns == NEVER_NS {
             return Some(Expiry::Never);
         }
@@ -179,33 +188,17 @@ where
         (left_ns > 0).then(|| Expiry::In(std::time::Duration::from_nanos(left_ns)))
     }
 
-    /// Finds a key's live session and leaves the trace of `wish` on it.
+    /// Begins a look-up: hashes, has the chunk fetched, and samples the clock meanwhile.
     #[inline]
-    fn look_up<'p, Q>(&'p self, pin: &'p Pin, key: &Q, wish: Use) -> Option<&'p Entry<K, V>>
+    pub(super) fn probe<Q>(&self, key: &Q) -> Probe<'_, K, V, S>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + ?Sized,
     {
         let core = &*self.core;
         let hash = core.hash(key);
-        let clock = &core.shared.clock;
-        let look = (clock.coarse_ns(), clock, wish);
-        core.shard(hash).index().look_up(pin, hash.index, |other| other.borrow() == key, look)
-    }
-
-    /// Like [`look_up`](Self::look_up), for longer than the pin.
-    pub(super) fn hold<Q>(&self, pin: &Pin, key: &Q, wish: Use) -> Option<Hold<'_, K, V, S>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let core = &*self.core;
-        let hash = core.hash(key);
-        let clock = &core.shared.clock;
-        let look = (clock.coarse_ns(), clock, wish);
         let shard = core.shard(hash);
-        let held = shard.index().hold(pin, hash.index, |other| other.borrow() == key, look)?;
-        Some(Hold { core, shard, held: Some(held) })
+        shard.index().prefetch(hash.index);
+        Probe { core, shard, hash: hash.index, coarse_ns: core.shared.clock.coarse_ns() }
     }
 
     #[inline]
@@ -215,5 +208,40 @@ where
         } else {
             self.core.tally.miss(pin.stripe());
         }
+    }
+}
+
+/// A look-up under way, before the pin.
+pub(super) struct Probe<'c, K, V, S> {
+    core: &'c Core<K, V, S>,
+    shard: &'c Shard<K, V>,
+    hash: u32,
+    coarse_ns: u64,
+}
+
+impl<'c, K, V, S> Probe<'c, K, V, S> {
+    /// Finds a key's live session and leaves the trace of `wish` on it.
+    #[inline]
+    fn look_up<'p, Q>(&self, pin: &'p Pin, key: &Q, wish: Use) -> Option<&'p Entry<K, V>>
+    where
+        'c: 'p,
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let look = (self.coarse_ns, &self.core.shared.clock, wish);
+        let shard = self.shard;
+        shard.index().look_up(pin, self.hash, |other| other.borrow() == key, look)
+    }
+
+    /// Like [`look_up`](Self::look_up), for longer than the pin.
+    pub(super) fn hold<Q>(&self, pin: &Pin, key: &Q, wish: Use) -> Option<Hold<'c, K, V, S>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let (core, shard) = (self.core, self.shard);
+        let look = (self.coarse_ns, &core.shared.clock, wish);
+        let held = shard.index().hold(pin, self.hash, |other| other.borrow() == key, look)?;
+        Some(Hold { core, shard, held: Some(held) })
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use super::core::FollowUps;
 use super::{Cache, Hold};
 use crate::budget::Room;
 use crate::error::{Reason, Rejected};
@@ -145,10 +146,24 @@ where
     /// with none if the session that it should update is gone.
     fn settle_in(
         &self,
+        fresh: Fresh<K, V>,
+        shard: u32,
+        lifetime: Lifetime,
+        mode: Mode<'_, K, V>,
+    ) -> Result<(), (Fresh<K, V>, Option<Reason>)> {
+        let mut follow_ups = FollowUps::new();
+        let outcome = self.try_settle_in(fresh, shard, lifetime, mode, &mut follow_ups);
+        self.core.attend_to(follow_ups);
+        outcome
+    }
+
+    fn try_settle_in(
+        &self,
         mut fresh: Fresh<K, V>,
         shard: u32,
         lifetime: Lifetime,
         mode: Mode<'_, K, V>,
+        follow_ups: &mut FollowUps,
     ) -> Result<(), (Fresh<K, V>, Option<Reason>)> {
         let core = &*self.core;
         let budget = &core.shared.budget;
@@ -169,7 +184,7 @@ where
                     Snag::Refused(reason) => return Err((back, Some(reason))),
                     Snag::Lost => return Err((back, None)),
                     Snag::NeedsRoom(need) => {
-                        if !core.gather(&mut room, need) {
+                        if !core.gather(&mut room, need, follow_ups) {
                             return Err((back, Some(Reason::Full)));
                         }
                         fresh = back;
@@ -236,7 +251,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.hold(&pin(), key, Use::Hold)
+        let probe = self.probe(key);
+        probe.hold(&pin(), key, Use::Hold)
     }
 
     /// Removes a key's session and gives a clone of it.

@@ -95,7 +95,7 @@ impl Iterator for LaneSet {
 /// The tag of a hash: its low byte, squeezed into 1 to 255. The high bits pick the chunk.
 #[inline]
 pub(super) fn tag_of(hash: u32) -> u8 {
-    ((hash & 0xff) * 255 >> 8) as u8 + 1
+    (((hash & 0xff) * 255) >> 8) as u8 + 1
 }
 
 /// The top bit of each of the seven tag bytes that is zero, and no other bit.

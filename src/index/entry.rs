@@ -38,20 +38,22 @@ use crate::platform::clock::{COARSE_MARGIN_NS, Clock, MILLI_NS, NEVER_NS};
 use crate::platform::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Pin};
 use crate::removal::RemovalCause;
 
+/// What a read needs comes first, so that it spans as few cache lines as may be.
+#[repr(C)]
 pub(crate) struct Entry<K, V> {
-    word: AtomicU64,
-    absolute_ns: AtomicU64,
-    idle_ns: AtomicU64,
-    link: AtomicPtr<Entry<K, V>>,
     hash: u32,
     /// Set before the entry is published, then constant.
     phase_ns: AtomicU32,
+    word: AtomicU64,
+    key: K,
+    value: V,
+    absolute_ns: AtomicU64,
+    idle_ns: AtomicU64,
+    link: AtomicPtr<Entry<K, V>>,
+    weight: u64,
     /// The record's number while linked, the cause's code afterwards. Only ever touched by whoever
     /// holds the shard's lock or owns the unlinked entry.
     record: AtomicU32,
-    weight: u64,
-    value: V,
-    key: K,
 }
 
 /// What a reader wants of a session.
@@ -94,6 +96,7 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
+    #[inline]
     pub(crate) fn deadline_ns(self) -> u64 {
         self.absolute_ns.min(self.idle_until_ns)
     }
@@ -112,22 +115,27 @@ impl Judgement {
 struct Word(u64);
 
 impl Word {
+    #[inline]
     fn is_dead(self) -> bool {
         self.0 & DEAD != 0
     }
 
+    #[inline]
     fn holds(self) -> u64 {
         (self.0 & HOLDS) >> HOLDS_SHIFT
     }
 
+    #[inline]
     fn used_ms(self) -> u64 {
         self.0 & USED
     }
 
+    #[inline]
     fn used_at(self, used_ms: u64) -> Self {
         Self(self.0 & !USED | used_ms)
     }
 
+    #[inline]
     fn with_one_more_hold(self) -> Self {
         assert!(self.holds() < MOST_HOLDS, "over {MOST_HOLDS} closures run inside one session");
         Self(self.0 + ONE_HOLD)
@@ -135,10 +143,12 @@ impl Word {
 }
 
 impl<K, V> Entry<K, V> {
+    #[inline]
     pub(crate) fn key(&self) -> &K {
         &self.key
     }
 
+    #[inline]
     pub(crate) fn value(&self) -> &V {
         &self.value
     }
@@ -174,6 +184,7 @@ impl<K, V> Entry<K, V> {
         Word(self.word.load(Ordering::Relaxed)).is_dead()
     }
 
+    #[inline]
     pub(crate) fn judge(&self) -> Judgement {
         // Acquire, all: in this order the loads undo the order of the stores in `set_lifetime`
         // (N5); the last one also pairs with the kill, so that a dead entry's successor is seen.
@@ -184,10 +195,12 @@ impl<K, V> Entry<K, V> {
         Judgement { word, absolute_ns, idle_until_ns }
     }
 
+    #[inline]
     fn used_ns(&self, word: Word) -> u64 {
         word.used_ms() * MILLI_NS + self.phase_ns()
     }
 
+    #[inline]
     fn phase_ns(&self) -> u64 {
         // Relaxed: published with the entry.
         u64::from(self.phase_ns.load(Ordering::Relaxed))
@@ -415,6 +428,9 @@ impl<K, V> Drop for Fresh<K, V> {
     }
 }
 
+/// The entry that takes a place over, and why the one before it was over already, if it was.
+pub(crate) type Heir<K, V> = (Linked<K, V>, Option<RemovalCause>);
+
 /// How a replacement treats the entry in its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Succession {
@@ -436,7 +452,7 @@ impl<K, V> Linked<K, V> {
         fresh: Fresh<K, V>,
         succession: Succession,
         now_ns: u64,
-    ) -> Result<(Option<RemovalCause>, Linked<K, V>), Fresh<K, V>> {
+    ) -> Result<Heir<K, V>, Fresh<K, V>> {
         // Release: pairs with the load in `after`; nobody follows it before DEAD is set.
         self.link.store(fresh.0.as_ptr(), Ordering::Release);
         let due = match succession {
@@ -451,7 +467,7 @@ impl<K, V> Linked<K, V> {
                 }
             },
         };
-        Ok((due, fresh.into_linked()))
+        Ok((fresh.into_linked(), due))
     }
 }
 

@@ -23,9 +23,9 @@ mod tests;
 use core::ptr::{NonNull, null_mut};
 
 pub(crate) use entry::{
-    After, Chain, Entry, Fresh, Held, Linked, Look, Removed, Succession, Unlinked, Use,
+    After, Chain, Entry, Fresh, Heir, Held, Linked, Look, Removed, Succession, Unlinked, Use,
 };
-use table::Table;
+use table::{Ahead, Table};
 
 use crate::error::{Broken, ensure};
 use crate::platform::clock::Clock;
@@ -34,6 +34,7 @@ use crate::removal::RemovalCause;
 
 pub(crate) struct Index<K, V> {
     table: AtomicPtr<Table<K, V>>,
+    ahead: Ahead,
 }
 
 /// The right to write one index; lives in the shard's lock.
@@ -52,8 +53,15 @@ impl<K, V> Index<K, V> {
     /// An index, and the one right to write it. `expected` entries are what its share of the
     /// capacity comes to.
     pub(crate) fn new(expected: usize) -> (Self, Writer) {
-        let index = Self { table: AtomicPtr::new(null_mut()) };
+        let index = Self { table: AtomicPtr::new(null_mut()), ahead: Ahead::default() };
         (index, Writer { len: 0, limit: 0, expected })
+    }
+
+    /// Has the processor fetch the chunk where a search will begin, while the caller does something
+    /// else: reads the clock, pins.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        self.ahead.prefetch(hash);
     }
 
     /// The entry that the table shows for a key; it may be dead. No lock, no waiting.
@@ -151,7 +159,6 @@ impl<K, V> Index<K, V> {
     ///
     /// On success the caller turns the token of `old` into garbage by
     /// [`Linked::into_superseded`]; it learns why `old` was over already, if it was.
-    #[expect(clippy::type_complexity, reason = "the new token, or the fresh entry back")]
     pub(crate) fn supersede(
         &self,
         writer: &mut Writer,
@@ -159,10 +166,10 @@ impl<K, V> Index<K, V> {
         fresh: Fresh<K, V>,
         succession: Succession,
         now_ns: u64,
-    ) -> Result<(Linked<K, V>, Option<RemovalCause>), Fresh<K, V>> {
+    ) -> Result<Heir<K, V>, Fresh<K, V>> {
         let table = self.current(writer).expect("a linked entry is in a table");
         let place = table.place_of(old).expect("I2: a linked entry is in the table");
-        let (due, heir) = old.hand_over(fresh, succession, now_ns)?;
+        let (heir, due) = old.hand_over(fresh, succession, now_ns)?;
         table.put(place, heir.as_ptr());
         Ok((heir, due))
     }
@@ -199,6 +206,7 @@ impl<K, V> Index<K, V> {
         }
         if writer.len == 0 {
             writer.limit = 0;
+            self.ahead.forget();
             return self.publish(null_mut());
         }
         self.rebuild(writer, writer.len + writer.len / 7 + 1)
@@ -213,6 +221,7 @@ impl<K, V> Index<K, V> {
             unsafe { table.adopt(current) };
         }
         writer.limit = table.limit();
+        self.ahead.point_to(&table);
         self.publish(Box::into_raw(Box::new(table)))
     }
 

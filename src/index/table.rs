@@ -16,7 +16,7 @@ use core::ptr::{NonNull, null_mut};
 use crate::error::{Broken, ensure};
 use crate::index::chunk::{Chunk, Control, LANES, tag_of};
 use crate::index::entry::{Entry, Linked};
-use crate::platform::sync::Ordering;
+use crate::platform::sync::{AtomicUsize, Ordering};
 
 pub(super) struct Table<K, V> {
     chunks: Box<[Chunk<K, V>]>,
@@ -48,8 +48,7 @@ impl<K, V> Table<K, V> {
     #[inline]
     fn path(&self, hash: u32) -> impl Iterator<Item = usize> {
         let count = self.chunks.len();
-        // The high bits of the product are uniform over the chunks without a division.
-        let home = (u64::from(hash) * count as u64 >> 32) as usize;
+        let home = home_of(hash, count);
         (home..count).chain(0..home)
     }
 
@@ -58,15 +57,18 @@ impl<K, V> Table<K, V> {
     /// # Safety
     ///
     /// The caller holds the shard's lock, or a pin taken before it loaded the pointer to this
-    /// table, for all of `'g`.
+    /// table, for as long as it keeps the result.
     #[inline]
-    pub(super) unsafe fn find<'g>(
-        &'g self,
+    pub(super) unsafe fn find(
+        &self,
         hash: u32,
         mut matches: impl FnMut(&Entry<K, V>) -> bool,
-    ) -> Option<(Place, &'g Entry<K, V>)> {
+    ) -> Option<(Place, &Entry<K, V>)> {
         let tag = tag_of(hash);
-        for index in self.path(hash) {
+        let count = self.chunks.len();
+        let mut index = home_of(hash, count);
+        // The path, written out: this is what every read runs.
+        for _ in 0..count {
             let chunk = &self.chunks[index];
             // Acquire: pairs with the stores in `insert` (B3).
             let control = Control(chunk.control.load(Ordering::Acquire));
@@ -83,6 +85,7 @@ impl<K, V> Table<K, V> {
             if !control.is_overflown() {
                 return None;
             }
+            index = if index + 1 == count { 0 } else { index + 1 };
         }
         None
     }
@@ -197,6 +200,56 @@ impl<K, V> Table<K, V> {
         }
         Ok(entries)
     }
+}
+
+/// Where the current table's chunks are, for fetching one before the table may be looked at.
+///
+/// The two words may belong to different tables: what is fetched then is of no use, and no harm.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    chunks: AtomicUsize,
+    count: AtomicUsize,
+}
+
+impl Ahead {
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u32) {
+        // Relaxed, both: nothing is read by way of them.
+        let count = self.count.load(Ordering::Relaxed);
+        let offset = home_of(hash, count) * size_of::<Chunk<(), ()>>();
+        fetch_line(self.chunks.load(Ordering::Relaxed).wrapping_add(offset));
+    }
+
+    pub(super) fn point_to<K, V>(&self, table: &Table<K, V>) {
+        // Relaxed, both: see `prefetch`.
+        self.chunks.store(table.chunks.as_ptr().addr(), Ordering::Relaxed);
+        self.count.store(table.chunks.len(), Ordering::Relaxed);
+    }
+
+    pub(super) fn forget(&self) {
+        // Relaxed: see `prefetch`.
+        self.count.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Tells the processor that the cache line at `address` will be read.
+#[inline]
+fn fetch_line(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch is a hint: it reads nothing and faults at no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::without_provenance(address)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _no_hint_here = address;
+}
+
+/// The chunk where the search for a hash begins: the high bits of the product are uniform over the
+/// chunks without a division.
+#[inline]
+fn home_of(hash: u32, count: usize) -> usize {
+    ((u64::from(hash) * count as u64) >> 32) as usize
 }
 
 /// The fewest chunks that hold `entries`.

@@ -61,7 +61,7 @@ impl Fixture {
         let owns = |entry: &Entry<u32, u32>| {
             self.linked.get(entry.key()).is_some_and(|linked| linked.is(entry))
         };
-        self.index.check(&self.writer, owns).unwrap();
+        self.index.check(&self.writer, owns).expect("the invariants hold");
     }
 }
 

@@ -23,7 +23,9 @@ fn token(name: u32, deadline_ns: u64, used_ms: u64) -> Token {
 }
 
 fn check(ledger: &Ledger<Token>) {
-    ledger.check(|token| token.deadline_ns.get(), |token| token.used_ms.get()).unwrap();
+    ledger
+        .check(|token| token.deadline_ns.get(), |token| token.used_ms.get())
+        .expect("the invariants hold");
 }
 
 /// Takes out all that is due at `now_ns`, as a shard does.

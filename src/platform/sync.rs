@@ -47,19 +47,11 @@ mod imp {
         static MEMBER: super::Member = super::Member::join();
     }
 
+    /// Calls `f` with the thread's membership, if it still has one: a destructor of another
+    /// thread-local may call the cache when the thread ends.
     #[inline]
-    pub(super) fn with_member<R>(f: impl FnOnce(&super::Member) -> R) -> R {
-        let mut f = Some(f);
-        MEMBER
-            .try_with(|member| f.take().map(|f| f(member)))
-            .ok()
-            .flatten()
-            // The thread is ending and its own membership is gone (a destructor of another
-            // thread-local calls the cache): join once more, for this call.
-            .unwrap_or_else(|| match f.take() {
-                Some(f) => f(&super::Member::join()),
-                None => unreachable!("a closure that was called has given its result"),
-            })
+    pub(super) fn with_member<R>(f: impl FnOnce(&super::Member) -> R) -> Option<R> {
+        MEMBER.try_with(f).ok()
     }
 
     /// Takes the lock unless that takes longer than `patience`.
@@ -125,8 +117,8 @@ mod imp {
         static MEMBER: super::Member = super::Member::join();
     }
 
-    pub(super) fn with_member<R>(f: impl FnOnce(&super::Member) -> R) -> R {
-        MEMBER.with(f)
+    pub(super) fn with_member<R>(f: impl FnOnce(&super::Member) -> R) -> Option<R> {
+        Some(MEMBER.with(f))
     }
 }
 
@@ -148,6 +140,8 @@ struct Member {
     handle: LocalHandle,
     claim: Claim,
     is_draining: Cell<bool>,
+    /// Outermost pins so far, as crossbeam counts them too.
+    pins: Cell<u32>,
 }
 
 impl Member {
@@ -156,7 +150,22 @@ impl Member {
             handle: domain().collector.register(),
             claim: Claim::take(),
             is_draining: Cell::new(false),
+            pins: Cell::new(0),
         }
+    }
+
+    #[inline]
+    fn pin(&self) -> Pin {
+        let is_outermost = !self.handle.is_pinned();
+        let guard = self.handle.pin();
+        if is_outermost {
+            let pins = self.pins.get();
+            self.pins.set(pins.wrapping_add(1));
+            if pins % PINS_PER_COLLECTION == 0 {
+                guard.flush();
+            }
+        }
+        Pin { guard, stripe: self.claim.stripe(), not_send: PhantomData }
     }
 }
 
@@ -171,16 +180,12 @@ pub(crate) struct Pin {
 /// Pins the current thread: 6 ns, no lock, no waiting.
 #[inline]
 pub(crate) fn pin() -> Pin {
-    with_member(|member| Pin {
-        guard: member.handle.pin(),
-        stripe: member.claim.stripe(),
-        not_send: PhantomData,
-    })
+    with_member(Member::pin).unwrap_or_else(|| Member::join().pin())
 }
 
 /// Whether the current thread is inside a pin, which it must not wait for.
 pub(crate) fn is_pinned() -> bool {
-    with_member(|member| member.handle.is_pinned())
+    with_member(|member| member.handle.is_pinned()).unwrap_or(true)
 }
 
 impl Pin {
@@ -235,11 +240,12 @@ impl DrainGuard {
     /// `None` if the thread is marked already.
     pub(crate) fn enter() -> Option<Self> {
         let was_draining = with_member(|member| member.is_draining.replace(true));
-        (!was_draining).then_some(Self(PhantomData))
+        // A thread that is ending cannot be marked; it leaves draining to others.
+        (was_draining == Some(false)).then_some(Self(PhantomData))
     }
 
     pub(crate) fn is_active() -> bool {
-        with_member(|member| member.is_draining.get())
+        with_member(|member| member.is_draining.get()).unwrap_or(true)
     }
 }
 
@@ -248,3 +254,8 @@ impl Drop for DrainGuard {
         with_member(|member| member.is_draining.set(false));
     }
 }
+
+/// At every 128th pin crossbeam has the pinning thread take old notes from the collector's queue,
+/// and leaves each emptied node (2 KB) in that thread's own bag, until 64 have come together or the
+/// thread ends. Flushing right then keeps readers from holding on to 128 KB each.
+const PINS_PER_COLLECTION: u32 = 128;

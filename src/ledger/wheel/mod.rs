@@ -118,7 +118,7 @@ impl<const LANE: usize> Wheel<LANE> {
         for level in 0..self.levels.len() as u32 {
             while let Some((position, min)) = self.first(level) {
                 let near = self.look_at(level, position, min) <= now;
-                if !near && !(exact && min <= now) {
+                if !(near || exact && min <= now) {
                     break;
                 }
                 self.levels[level as usize].set_aside::<T, LANE>(slab, level, position % RING);
