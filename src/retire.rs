@@ -37,6 +37,7 @@ pub(crate) struct Garbage<K, V> {
     /// Whether a last hold was released by somebody who could not drain.
     is_released: bool,
     pushed: u64,
+    /// Wraps around, as does what is subtracted from it.
     pushed_weight: u64,
     taken: u64,
 }
@@ -103,7 +104,7 @@ impl<K, V> Garbage<K, V> {
     pub(crate) fn push(&mut self, unlinked: Unlinked<K, V>, now_ns: u64) -> bool {
         let is_first = self.note_time(now_ns);
         self.pushed += 1;
-        self.pushed_weight += unlinked.weight();
+        self.pushed_weight = self.pushed_weight.wrapping_add(unlinked.weight());
         self.open.entries.push(unlinked);
         is_first
     }

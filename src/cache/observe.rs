@@ -88,6 +88,10 @@ where
         let (hits, misses) = core.tally.sums();
         let (listener_panics, drop_panics) = core.shared.disposal.panics();
         let mut stats = Stats {
+            // From the budget: the shards are not all read at one instant, and their sum might
+            // exceed a cap that was never exceeded.
+            entries: budget.entries() as usize,
+            weight: budget.weight(),
             max_entries: budget.max_entries().map(|entries| entries as usize),
             max_weight: budget.max_weight(),
             // Relaxed, all: figures.

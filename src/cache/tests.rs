@@ -59,9 +59,9 @@ fn spread_keys_use_all_shards() {
         cache.insert(key, key).unwrap();
     }
     for shard in &cache.core.shards {
-        let mut stats = crate::Stats::default();
-        shard.add_figures(&cache.core.shared, 0, &mut stats);
-        assert!((40..180).contains(&stats.entries), "{} of about 100", stats.entries);
+        let mut audit = crate::Audit::default();
+        shard.audit(&cache.core.shared, &mut audit).unwrap();
+        assert!((40..180).contains(&audit.entries), "{} of about 100", audit.entries);
     }
 }
 

@@ -15,13 +15,11 @@ impl<K, V> Shard<K, V> {
         let dropped_weight = self.dropped_weight.load(Ordering::Acquire);
         let state = self.state.lock();
         let (pushed, pushed_weight) = state.garbage.pushed();
-        stats.entries += state.ledger.len();
-        stats.weight += state.weight;
         stats.inserted += state.inserted;
         stats.add_removals(&state.removals);
         stats.dropped += dropped;
         stats.retired.count += pushed - dropped;
-        stats.retired.weight += pushed_weight - dropped_weight;
+        stats.retired.weight += pushed_weight.wrapping_sub(dropped_weight);
         if let Some(oldest_ns) = state.garbage.oldest_ns() {
             let age = core::time::Duration::from_nanos(now_ns.saturating_sub(oldest_ns));
             stats.retired.oldest = stats.retired.oldest.max(age);

@@ -181,7 +181,7 @@ impl<'s, K, V> Session<'s, K, V> {
     /// Books a removal and adds the entry to the garbage.
     fn retire(&mut self, unlinked: Unlinked<K, V>, cause: RemovalCause, now_ns: u64) {
         let state = &mut *self.state;
-        state.weight -= unlinked.weight();
+        state.weight = state.weight.wrapping_sub(unlinked.weight());
         state.removals[cause.code()] += 1;
         if state.garbage.push(unlinked, now_ns) {
             self.look_by(now_ns.saturating_add(self.shared.resolution_ns));

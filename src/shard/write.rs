@@ -160,7 +160,8 @@ impl<K, V> Session<'_, K, V> {
             .map_err(|fresh| NotPut { fresh, snag: Snag::Refused(Reason::Occupied) })?;
         heir.set_record(id);
         state.inserted += 1;
-        state.weight += heir.weight();
+        // Wrapping: the old one's weight is still in, and goes below.
+        state.weight = state.weight.wrapping_add(heir.weight());
         let deadline_ns = heir.judge().deadline_ns();
         let old = state.ledger.swap_token(id, heir);
         if deadline_ns < old.judge().deadline_ns() {
