@@ -1,5 +1,61 @@
 //! An embeddable session cache: **every session is gone when its time is up, and its memory is
 //! back, whether or not anyone calls the cache again.**
+//!
+//! Expired sessions that nobody freed keep taking sites down: most caches look at a deadline only
+//! when somebody happens to ask for that very key. This one has a timer wheel in every shard and one
+//! thread that sleeps until the next deadline; reads take no lock.
+//!
+//! ```
+//! use std::time::Duration;
+//! use sundown::Cache;
+//!
+//! let sessions = Cache::builder()
+//!     .max_entries(1_000_000)                               // a hard cap, over all shards
+//!     .time_to_live(Duration::from_secs(8 * 3600))          // from insertion, never moves
+//!     .time_to_idle(Duration::from_secs(30 * 60))           // from the last use
+//!     .on_removal(|_id: u128, _name: String, cause| println!("a session has ended: {cause:?}"))
+//!     .build()?;
+//! sessions.insert(0x5e55_1072, String::from("ada"))?;
+//! assert_eq!(sessions.read(&0x5e55_1072, |name| name.len()), Some(3));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! - **Never served late.** No call shows a session at or after its deadline, as judged by that
+//!   call's own look at the clock.
+//! - **Freed on time.** An expired session is unlinked at its deadline rounded up to the next tick
+//!   of the [resolution](Builder::resolution), 10 ms by default. Whatever is unlinked, for whatever
+//!   cause, is dropped or handed to the listener within one tick more and the time that the reads
+//!   under way take: in a cache that is idle, read-only or busy, with no call from you.
+//! - **A hard cap, and no early logout.** Neither [`max_entries`](Builder::max_entries) nor
+//!   [`max_weight`](Builder::max_weight) is exceeded at any instant; nobody is evicted while there
+//!   is room, and what is due goes before anything live does. The least recently used goes first,
+//!   exact to 1 ms, over all shards.
+//! - **Every session is accounted for.** [`Stats`] add up exactly; each session that leaves yields
+//!   one event with its true [cause](RemovalCause), also when the cache is dropped.
+//! - **Memory comes back.** Tables and bookkeeping shrink without traffic. Dropping the last handle
+//!   frees everything before it returns.
+//! - **Your code runs outside every lock,** so it may call the cache, take its time and panic. The
+//!   one exception is `Eq` on keys.
+//! - **Reads never wait,** not even for a writer that is descheduled while it holds a lock.
+//! - **No touch is lost:** a session that a read has returned does not end on the strength of an
+//!   older last use.
+//!
+//! What the cache cannot free is what you still hold: a value that was cloned out of it.
+//!
+//! # Garbage
+//!
+//! A removed session stays in memory until the reads under way have ended. Up to 8,192 such sessions
+//! gather over all shards (32 to 128 for each shard) before writers help to free them. A thread that
+//! the scheduler stops in the middle of a look-up, a few dozen instructions, holds the rest back for
+//! that long; under sustained eviction on fewer cores than writers up to 65,536 may come together.
+//!
+//! # Choosing settings
+//!
+//! A cache needs a cap; everything else has a default. [`ManualClock`] and [`Reaper::Manual`] let
+//! tests travel in time. [`Cache::audit`] checks every invariant in your own test suite, and
+//! [`Cache::stats`] is cheap enough for every second.
 
 mod budget;
 mod builder;

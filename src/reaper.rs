@@ -134,3 +134,6 @@ pub(crate) fn spawn(
 
 /// Fits into the 15 bytes that Linux shows.
 const THREAD_NAME: &str = "sundown-reaper";
+
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;

@@ -322,3 +322,6 @@ impl<K, V> Ripe<K, V> {
         }
     }
 }
+
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;

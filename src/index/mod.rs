@@ -225,6 +225,15 @@ impl<K, V> Index<K, V> {
         self.publish(Box::into_raw(Box::new(table)))
     }
 
+    #[cfg(all(test, sundown_loom))]
+    pub(crate) fn rebuild_for_test(
+        &self,
+        writer: &mut Writer,
+        entries: usize,
+    ) -> Option<OldTable<K, V>> {
+        self.rebuild(writer, entries)
+    }
+
     fn publish(&self, table: *mut Table<K, V>) -> Option<OldTable<K, V>> {
         // AcqRel: publishes the table to `find`; only the writer stores, so it reads its own store.
         NonNull::new(self.table.swap(table, Ordering::AcqRel)).map(OldTable)

@@ -91,10 +91,6 @@ mod imp {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("no model panics under a lock")
         }
-
-        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-            self.0.try_lock().ok()
-        }
     }
 
     /// loom has no time: every holder is waited for.
@@ -126,12 +122,17 @@ mod imp {
 struct Domain {
     collector: Collector,
     issued: AtomicU64,
-    ripe: AtomicU64,
+    /// Shared with the notes, some of which may outlive all else.
+    ripe: Arc<AtomicU64>,
 }
 
 impl Domain {
     fn new() -> Self {
-        Self { collector: Collector::new(), issued: AtomicU64::new(0), ripe: AtomicU64::new(0) }
+        Self {
+            collector: Collector::new(),
+            issued: AtomicU64::new(0),
+            ripe: Arc::new(AtomicU64::new(0)),
+        }
     }
 }
 
@@ -212,9 +213,10 @@ impl Ticket {
     pub(crate) fn defer() {
         let pin = pin();
         let ticket = Self::take();
+        let ripe = domain().ripe.clone();
         pin.guard.defer(move || {
-            // Release: pairs with the Acquire in is_ripe (E2).
-            domain().ripe.fetch_max(ticket.0, Ordering::AcqRel);
+            // AcqRel: pairs with the Acquire in is_ripe (E2), also by way of later notes.
+            ripe.fetch_max(ticket.0, Ordering::AcqRel);
         });
         // Without it the note would sit in this thread's bag until 64 of them had come together.
         pin.guard.flush();
