@@ -79,3 +79,8 @@ pub use platform::clock::{Clock, ManualClock};
 pub use platform::hasher::RandomState;
 pub use removal::{OnFull, Reaper, RemovalCause};
 pub use stats::{Audit, Lag, Retired, Stats};
+
+/// The examples of the README run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -11,11 +11,10 @@
 //! P2. A wake-up that comes while the reaper is awake is not lost: the thread's own token keeps it,
 //!     and the next sleep returns at once to look at the alarm again.
 
-use core::time::Duration;
 use std::io;
 
 use crate::platform::clock::{Clock, NEVER_NS, Wake};
-use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, thread};
+use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, park, thread};
 
 /// When the reaper wants to wake, and how to wake it.
 #[derive(Debug)]
@@ -91,20 +90,6 @@ impl Wake for Alarm {
             sleeper.unpark();
         }
     }
-}
-
-#[cfg(not(sundown_loom))]
-fn park(timeout: Option<Duration>) {
-    match timeout {
-        Some(timeout) => thread::park_timeout(timeout),
-        None => thread::park(),
-    }
-}
-
-/// Under the model checker no time passes: only a wake-up ends a sleep.
-#[cfg(sundown_loom)]
-fn park(_timeout: Option<Duration>) {
-    thread::park();
 }
 
 /// Starts the thread: `work` is called at once and then each time the alarm rings, until the alarm

@@ -7,7 +7,7 @@ use super::core::Core;
 use crate::budget::Budget;
 use crate::builder::Builder;
 use crate::error::BuildError;
-use crate::platform::clock::NEVER_NS;
+use crate::platform::clock::{Clock, NEVER_NS};
 use crate::platform::sync::{Arc, AtomicU64, Ordering};
 use crate::reaper;
 use crate::removal::Reaper;
@@ -60,7 +60,7 @@ where
     V: Send + Sync + 'static,
     S: Send + Sync + 'static,
 {
-    fn start_reaper(&self, clock: crate::Clock) -> Result<(), BuildError> {
+    fn start_reaper(&self, clock: Clock) -> Result<(), BuildError> {
         let (worker, last) = (self.core.clone(), self.core.clone());
         let farewell = move || {
             // Relaxed: exact when it is zero, for handles do not come back from there; otherwise

@@ -1,11 +1,10 @@
-//! What all handles of a cache share, and what crosses its shards: gathering room, the reaper's
-//! pass, the end.
+//! What all handles of a cache share, and what crosses its shards: the reaper's pass, the end.
 
 use core::hash::BuildHasher;
 
 use crossbeam_utils::CachePadded;
 
-use crate::budget::{Coldness, Load, Room};
+use crate::budget::Coldness;
 use crate::builder::{Checked, Weigher};
 use crate::lifetime::Spans;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
@@ -17,7 +16,7 @@ use crate::platform::sync::{
 use crate::reaper::Alarm;
 use crate::removal::{OnFull, RemovalCause};
 use crate::retire::Readers;
-use crate::shard::{After, BITE, Eviction, Shard, Shared};
+use crate::shard::{After, Shard, Shared};
 
 pub(crate) struct Core<K, V, S> {
     pub(super) shards: Box<[CachePadded<Shard<K, V>>]>,
@@ -59,7 +58,7 @@ impl<K, V, S> Core<K, V, S> {
     }
 
     /// Helps to get rid of a shard's garbage: two rounds, without waiting for anybody.
-    fn help(&self, shard: &Shard<K, V>) {
+    pub(super) fn help(&self, shard: &Shard<K, V>) {
         // A pinned thread would wait for itself, and inside a listener the outer drain goes on. The
         // reaper, who was told of the garbage, comes anyway.
         if is_pinned() || DrainGuard::is_active() {
@@ -68,130 +67,6 @@ impl<K, V, S> Core<K, V, S> {
         Ticket::defer();
         turn_epoch();
         shard.drain(&self.shared);
-    }
-
-    /// Finds room for what `room` lacks of `need`: what is due goes first, with its true cause, then
-    /// the least recently used. False if the cache rejects, or if nothing is left to evict because
-    /// other insertions hold all room.
-    ///
-    /// One gatherer at a time; each step holds one shard's lock for a bite.
-    pub(super) fn gather(
-        &self,
-        room: &mut Room<'_>,
-        need: Load,
-        follow_ups: &mut FollowUps,
-    ) -> bool {
-        let mut coldness = self.coldness.lock();
-        self.gather_alone(&mut coldness, room, need, follow_ups)
-    }
-
-    /// Does what gathering has left to do. No lock and no room may be held.
-    pub(super) fn attend_to(&self, follow_ups: FollowUps) {
-        self.alarm.ring_by(follow_ups.look_ns);
-        for shard in follow_ups.full {
-            self.help(&self.shards[shard]);
-        }
-    }
-
-    fn gather_alone(
-        &self,
-        coldness: &mut Coldness,
-        room: &mut Room<'_>,
-        need: Load,
-        follow_ups: &mut FollowUps,
-    ) -> bool {
-        let mut waits = 0;
-        loop {
-            if room.try_cover(need) {
-                return true;
-            }
-            if self.reap_due(follow_ups) > 0 {
-                continue;
-            }
-            if self.on_full == OnFull::Reject {
-                return false;
-            }
-            if !self.evict_coldest(coldness, room, follow_ups) {
-                // All room is held by insertions between reserving and linking.
-                if waits == MOST_WAITS {
-                    return false;
-                }
-                waits += 1;
-                thread::yield_now();
-            }
-        }
-    }
-
-    /// Reaps what is due by its exact deadline, anywhere.
-    fn reap_due(&self, follow_ups: &mut FollowUps) -> usize {
-        let now_ns = self.shared.clock.exact_ns();
-        // The alarm is set for the end of the tick in which the earliest deadline falls.
-        if now_ns.saturating_add(self.shared.resolution_ns) < self.alarm.at_ns() {
-            return 0;
-        }
-        let mut reaped = 0;
-        for (number, shard) in self.shards.iter().enumerate() {
-            while self.shared.may_be_due(number, now_ns) {
-                let (visit, after) = shard.reap(&self.shared, false);
-                reaped += visit.reaped;
-                follow_ups.add(number, visit.look_ns, after);
-                if visit.reaped == 0 && !visit.has_more {
-                    break;
-                }
-            }
-        }
-        reaped
-    }
-
-    /// Evicts one session; false if there is none.
-    fn evict_coldest(
-        &self,
-        coldness: &mut Coldness,
-        room: &mut Room<'_>,
-        follow_ups: &mut FollowUps,
-    ) -> bool {
-        let mut looks = MOST_LOOKS;
-        let mut best: Option<(usize, _, u64)> = None;
-        let mut empty = 0;
-        loop {
-            let number = coldness.coldest();
-            let rival_ms = coldness.rival_ms(number);
-            let shard = &self.shards[number];
-            if looks == 0 {
-                if let Some((number, id, used_ms)) = best.take() {
-                    let (is_done, after) =
-                        self.shards[number].evict_known(&self.shared, (id, used_ms), room);
-                    follow_ups.add(number, NEVER_NS, after);
-                    if is_done {
-                        // Relaxed: a figure.
-                        self.inexact.fetch_add(1, Ordering::Relaxed);
-                        return true;
-                    }
-                }
-                looks = BITE;
-            }
-            let (eviction, after) = shard.evict(&self.shared, rival_ms, &mut looks, room);
-            follow_ups.add(number, NEVER_NS, after);
-            match eviction {
-                Eviction::Done(bound_ms) => {
-                    coldness.set(number, bound_ms);
-                    return true;
-                }
-                Eviction::Warm(bound_ms) => coldness.set(number, bound_ms),
-                Eviction::Empty(now_ms) => {
-                    coldness.set_empty(number, now_ms);
-                    empty += 1;
-                    if empty > 2 * self.shards.len() {
-                        return false;
-                    }
-                }
-                Eviction::Unsettled(id, used_ms) => {
-                    if best.is_none_or(|(.., least_ms)| used_ms < least_ms) {
-                        best = Some((number, id, used_ms));
-                    }
-                }
-            }
-        }
     }
 
     /// One waking of the reaper: unlinks what is due, then frees what nobody reads any more. Leaves
@@ -331,25 +206,6 @@ impl<K, V, S> Core<K, V, S> {
     }
 }
 
-/// What a gatherer leaves to do for when nothing is locked or reserved.
-pub(super) struct FollowUps {
-    look_ns: u64,
-    full: Vec<usize>,
-}
-
-impl FollowUps {
-    pub(super) fn new() -> Self {
-        Self { look_ns: NEVER_NS, full: Vec::new() }
-    }
-
-    fn add(&mut self, shard: usize, look_ns: u64, after: After) {
-        self.look_ns = self.look_ns.min(look_ns).min(after.look_ns);
-        if after.has_full_batch {
-            self.full.push(shard);
-        }
-    }
-}
-
 impl<K, V, S> Core<K, V, S> {
     pub(super) fn new(
         shared: Shared<K, V>,
@@ -395,10 +251,5 @@ impl<K, V, S: BuildHasher> Core<K, V, S> {
     }
 }
 
-/// One eviction examines at most this many records: over a read-only hour every record goes stale,
-/// and refiling ten million at once would stop the insertion that had the bad luck.
-const MOST_LOOKS: usize = 32_768;
-/// How often a gatherer yields to other insertions before it gives up.
-const MOST_WAITS: usize = 1_000;
 /// How soon the reaper looks again for a reader that was in the way.
 const UNRIPE_RETRY_NS: u64 = MILLI_NS;

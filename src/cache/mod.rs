@@ -5,8 +5,10 @@
 
 mod build;
 mod core;
+mod gather;
 mod look;
 mod observe;
+mod remove;
 mod walk;
 mod write;
 

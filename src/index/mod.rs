@@ -13,19 +13,22 @@
 
 #![allow(unsafe_code, reason = "tables are shared with readers that hold no lock")]
 
+mod chain;
 mod chunk;
 mod entry;
 mod table;
+mod token;
+mod word;
 
 #[cfg(all(test, not(sundown_loom)))]
 mod tests;
 
 use core::ptr::{NonNull, null_mut};
 
-pub(crate) use entry::{
-    After, Chain, Entry, Fresh, Heir, Held, Linked, Look, Removed, Succession, Unlinked, Use,
-};
+pub(crate) use chain::Chain;
+pub(crate) use entry::{After, Entry, Look, Use};
 use table::{Ahead, Table};
+pub(crate) use token::{Fresh, Heir, Held, Linked, Removed, Succession, Unlinked};
 
 use crate::error::{Broken, ensure};
 use crate::platform::clock::Clock;

@@ -15,7 +15,8 @@ use core::ptr::{NonNull, null_mut};
 
 use crate::error::{Broken, ensure};
 use crate::index::chunk::{Chunk, Control, LANES, tag_of};
-use crate::index::entry::{Entry, Linked};
+use crate::index::entry::Entry;
+use crate::index::token::Linked;
 use crate::platform::sync::{AtomicUsize, Ordering};
 
 pub(super) struct Table<K, V> {
@@ -178,7 +179,7 @@ impl<K, V> Table<K, V> {
         let mut past = vec![0_usize; self.chunks.len()];
         let mut entries = 0;
         for (index, chunk) in self.chunks.iter().enumerate() {
-            // Relaxed, both: only the writer, whose lock is held, stores them.
+            // Relaxed, all: only the writer, whose lock is held, stores them.
             let control = Control(chunk.control.load(Ordering::Relaxed));
             for lane in 0..LANES {
                 let entry = NonNull::new(chunk.lanes[lane].load(Ordering::Relaxed));
@@ -194,6 +195,7 @@ impl<K, V> Table<K, V> {
             }
         }
         for (index, (chunk, past)) in self.chunks.iter().zip(past).enumerate() {
+            // Relaxed: as above.
             let count = Control(chunk.control.load(Ordering::Relaxed)).overflow();
             let exact = usize::from(count) == past || count == u8::MAX;
             ensure!("B2", exact, "chunk {index} counts {count} past it, not {past}");

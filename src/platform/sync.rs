@@ -54,6 +54,14 @@ mod imp {
         MEMBER.try_with(f).ok()
     }
 
+    /// Parks the thread, for no longer than `timeout`.
+    pub(crate) fn park(timeout: Option<core::time::Duration>) {
+        match timeout {
+            Some(timeout) => thread::park_timeout(timeout),
+            None => thread::park(),
+        }
+    }
+
     /// Takes the lock unless that takes longer than `patience`.
     pub(crate) fn lock_within<T>(
         mutex: &Mutex<T>,
@@ -91,6 +99,11 @@ mod imp {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("no model panics under a lock")
         }
+    }
+
+    /// loom has no time: only a wake-up ends a sleep.
+    pub(crate) fn park(_timeout: Option<core::time::Duration>) {
+        thread::park();
     }
 
     /// loom has no time: every holder is waited for.

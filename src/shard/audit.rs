@@ -78,6 +78,7 @@ impl<K, V> Shard<K, V> {
         ensure!("M2", state.inserted == sum, "inserted {}, accounted {sum}", state.inserted);
         let removals: u64 = state.removals.iter().sum();
         ensure!("M2", removals == state.garbage.pushed().0, "removals without their garbage");
+        // Relaxed: only the holder of the lock stores it.
         let due_ns = shared.due[self.number].load(Ordering::Relaxed);
         ensure!("M5", due_ns == state.earliest_ns, "published {due_ns}");
         ensure!("M5", due_ns <= state.ledger.earliest_ns(), "published {due_ns}");

@@ -1,0 +1,125 @@
+//! Removals of single sessions.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+
+use super::Cache;
+use crate::platform::sync::pin;
+
+impl<K, V, S> Cache<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Removes a key's session and gives a clone of it.
+    ///
+    /// The session itself goes to the listener, or is dropped, once no reader is inside. Use
+    /// [`discard`](Self::discard) where the value is not needed.
+    ///
+    /// **Locking:** the key's shard. **Complexity:** constant.
+    ///
+    /// # Panics
+    ///
+    /// If `Hash` or `Eq` does, and nothing has changed; if `clone` does, and the session is removed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 7)?;
+    /// assert_eq!(cache.remove("id"), Some(7));
+    /// assert_eq!(cache.remove("id"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        self.remove_with(key, V::clone)
+    }
+
+    /// Removes a key's session; false if it had none.
+    ///
+    /// **Locking:** the key's shard. **Complexity:** constant. **Panics:** if `Hash` or `Eq` does,
+    /// and nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 7)?;
+    /// assert!(cache.discard("id") && !cache.discard("id"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn discard<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.remove_with(key, |_| ()).is_some()
+    }
+
+    fn remove_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let core = &*self.core;
+        let hash = core.hash(key);
+        let shard = core.shard(hash);
+        let (result, after) = {
+            let pin = pin();
+            let same_key = |other: &K| other.borrow() == key;
+            let (entry, after) = shard.remove(&core.shared, &pin, hash.index, same_key);
+            // The removal is told even if the closure panics: the reaper knows of the garbage.
+            if let Some(after) = after {
+                core.alarm.ring_by(after.look_ns);
+            }
+            (entry.map(|entry| f(entry.value())), after)
+        };
+        if let Some(after) = after {
+            core.follow_up(shard, after);
+        }
+        result
+    }
+
+    /// Removes a key's session if `f` says so; false if it does not, or if the key has none.
+    ///
+    /// Atomic: what is removed is what the closure was shown. It runs outside every lock, and again
+    /// if the session was replaced meanwhile. Not a use of the session.
+    ///
+    /// **Locking:** the key's shard. **Complexity:** constant. **Panics:** if `Hash`, `Eq` or the
+    /// closure does, and nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 7)?;
+    /// assert!(!cache.remove_if("id", |_, session| *session > 7));
+    /// assert!(cache.remove_if("id", |_, session| *session == 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn remove_if<Q>(&self, key: &Q, mut f: impl FnMut(&K, &V) -> bool) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        loop {
+            let Some(hold) = self.hold_without_use(key) else { return false };
+            let entry = hold.entry();
+            if !f(entry.key(), entry.value()) {
+                return false;
+            }
+            if let Some(after) = hold.shard.remove_held(&self.core.shared, entry) {
+                let shard = hold.shard;
+                drop(hold);
+                self.core.follow_up(shard, after);
+                return true;
+            }
+        }
+    }
+}

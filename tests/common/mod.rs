@@ -1,0 +1,8 @@
+//! What the tests and the fuzzer share. A fuzz target takes the whole folder in by
+//! `#[path = "../../tests/common/mod.rs"] mod common;`: nothing here knows of proptest or of files.
+
+mod comparison;
+pub(crate) mod interpreter;
+pub(crate) mod model;
+pub(crate) mod op;
+pub(crate) mod twin;

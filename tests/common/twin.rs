@@ -1,0 +1,136 @@
+//! The model and the cache, built alike, and the clock that both go by.
+
+use super::model::{Event, Limits, Model, Ms, NEVER, Session, Span};
+use super::op::{AGES, YEAR_MS};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use sundown::{Cache, Lifetime, ManualClock, Reaper, Reason, RemovalCause};
+
+/// The clock stops leaping here; a cache need not count further.
+const LAST_MS: Ms = 140 * YEAR_MS;
+
+/// One configuration to run histories on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) limits: Limits,
+    pub(crate) shards: usize,
+    pub(crate) resolution: Duration,
+    /// Reaps after every step; else only where the history says so, so that the dead pile up.
+    pub(crate) is_reaped_each_step: bool,
+}
+
+/// What a history got to see: a history that reaches little proves little.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reached {
+    pub(crate) causes: Vec<(RemovalCause, u64)>,
+    pub(crate) reasons: Vec<Reason>,
+    /// Updates whose session was evicted to make room for its own new value.
+    pub(crate) self_evictions: u64,
+}
+
+#[derive(Clone)]
+pub(crate) struct Value {
+    pub(crate) serial: u32,
+    pub(crate) weight: u64,
+    _alive: Arc<()>,
+}
+
+pub(crate) struct Twin {
+    pub(crate) setup: Setup,
+    pub(crate) model: Model,
+    pub(crate) cache: Cache<u8, Value>,
+    pub(crate) clock: ManualClock,
+    pub(crate) events: Arc<Mutex<Vec<Event>>>,
+    pub(crate) reached: Reached,
+    pub(crate) alive: Arc<()>,
+    pub(crate) next_serial: u32,
+}
+
+impl Twin {
+    pub(crate) fn new(setup: &Setup) -> Result<Self, String> {
+        let (clock, events) = (ManualClock::new(), Arc::new(Mutex::new(Vec::new())));
+        let listener = {
+            let events = Arc::clone(&events);
+            move |key: u8, value: Value, cause| {
+                let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
+                events.push((key, value.serial, cause));
+            }
+        };
+        let mut builder = Cache::builder()
+            .clock(clock.clone())
+            .reaper(Reaper::Manual)
+            .shards(setup.shards)
+            .resolution(setup.resolution)
+            .on_full(setup.limits.on_full)
+            .on_removal(listener);
+        if let Some(most) = setup.limits.max_entries {
+            builder = builder.max_entries(most);
+        }
+        if let Some(most) = setup.limits.max_weight {
+            builder = builder.max_weight(most).weigher(|_, value: &Value| value.weight);
+        }
+        if setup.limits.live_ms != NEVER {
+            builder = builder.time_to_live(Duration::from_millis(setup.limits.live_ms));
+        }
+        if setup.limits.idle_ms != NEVER {
+            builder = builder.time_to_idle(Duration::from_millis(setup.limits.idle_ms));
+        }
+        Ok(Self {
+            setup: *setup,
+            model: Model::new(setup.limits),
+            cache: builder.build().map_err(|error| error.to_string())?,
+            clock,
+            events,
+            reached: Reached::default(),
+            alive: Arc::new(()),
+            next_serial: 0,
+        })
+    }
+
+    pub(crate) fn advance_by(&mut self, ms: Ms) -> Result<(), String> {
+        self.advance_to(self.model.now.saturating_add(ms));
+        Ok(())
+    }
+
+    pub(crate) fn advance_to_deadline(&mut self, which: u8, delta_ms: i64) -> Result<(), String> {
+        let mut deadlines: Vec<Ms> = self.model.live().map(Session::deadline).collect();
+        deadlines.retain(|&deadline| deadline != NEVER);
+        deadlines.sort_unstable();
+        if !deadlines.is_empty() {
+            let deadline = deadlines[usize::from(which) % deadlines.len()];
+            self.advance_to(deadline.saturating_add_signed(delta_ms));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn advance_to(&mut self, then: Ms) {
+        if self.model.now < then && (then <= LAST_MS || then == self.model.now + 1) {
+            self.clock.advance(Duration::from_millis(then - self.model.now));
+            self.model.now = then;
+        }
+    }
+
+    pub(crate) fn value(&mut self, weight: u64) -> Value {
+        self.next_serial += 1;
+        Value { serial: self.next_serial, weight, _alive: Arc::clone(&self.alive) }
+    }
+
+    /// Without a weigher, every session weighs 1.
+    pub(crate) fn weight(&self, weight: u64) -> u64 {
+        if self.setup.limits.max_weight.is_some() { weight } else { 1 }
+    }
+
+    pub(crate) fn lifetime(span: Span) -> Lifetime {
+        let duration = |ms| if ms == AGES { Duration::MAX } else { Duration::from_millis(ms) };
+        let lifetime = match span.live_ms {
+            None => Lifetime::default(),
+            Some(NEVER) => Lifetime::default().live_forever(),
+            Some(ms) => Lifetime::default().live(duration(ms)),
+        };
+        match span.idle_ms {
+            None => lifetime,
+            Some(NEVER) => lifetime.idle_forever(),
+            Some(ms) => lifetime.idle(duration(ms)),
+        }
+    }
+}

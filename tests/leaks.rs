@@ -1,0 +1,304 @@
+//! G5: memory comes back, counted byte by byte by an allocator of our own.
+//!
+//! What is counted is what is asked for, so that no allocator's habits blur it. The tests run one
+//! at a time, and never call a cache while they wait for its memory.
+
+#![cfg(not(sundown_loom))]
+#![allow(unsafe_code, reason = "an allocator is unsafe by definition; this one passes calls on")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use sundown::{Cache, Lifetime, ManualClock, Reaper};
+
+/// The bytes that are asked for and not given back.
+static BYTES: AtomicI64 = AtomicI64::new(0);
+
+/// The values that were made and not dropped.
+static VALUES: AtomicI64 = AtomicI64::new(0);
+
+/// What may stay beside the promised 5 %: sealed bags of the process-wide epoch collector and its
+/// registered threads, about 2 KB each, and what the test harness allocates meanwhile.
+const SLACK_BYTES: i64 = 64 << 10;
+
+/// Promised is a second; this is for machines that have other things to do.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged; the counter touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: the caller got `memory` from `alloc` with this layout, so the system gave it.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        BYTES.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: as for `dealloc`; the caller vouches for `size`.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+fn bytes() -> i64 {
+    BYTES.load(Ordering::SeqCst)
+}
+
+fn values() -> i64 {
+    VALUES.load(Ordering::SeqCst)
+}
+
+/// Sixty-four bytes on the heap, and counted.
+struct Value(#[expect(dead_code, reason = "it only takes room")] Box<[u8; 64]>);
+
+impl Value {
+    fn new() -> Self {
+        VALUES.fetch_add(1, Ordering::SeqCst);
+        Self(Box::new([7; 64]))
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        VALUES.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Lets one test run at a time, from zero values on.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    VALUES.store(0, Ordering::SeqCst);
+    guard
+}
+
+const fn scaled(sessions: u64) -> u64 {
+    if cfg!(debug_assertions) { sessions / 5 } else { sessions }
+}
+
+/// Waits, without a call of any cache, until no more than 5 % and the slack is left over `before`.
+fn come_back(what: &str, before: i64) {
+    let start = Instant::now();
+    let bound = before + before / 20 + SLACK_BYTES;
+    while bytes() > bound {
+        let over = bytes() - before;
+        assert!(start.elapsed() < PATIENCE, "{what}: {over} bytes more than the {before} before");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn roomy(most: usize) -> Cache<u64, Value> {
+    Cache::builder().max_entries(most).time_to_live(HOUR).build().expect("it builds")
+}
+
+fn fill(cache: &Cache<u64, Value>, keys: std::ops::Range<u64>, lifetime: Lifetime) {
+    for key in keys {
+        assert!(cache.insert_for(key, Value::new(), lifetime).is_ok(), "there is room");
+    }
+}
+
+fn wait_until_few(most: i64) {
+    let start = Instant::now();
+    while values() > most {
+        assert!(start.elapsed() < PATIENCE, "{} values are left, not {most}", values());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// mermin 317 (dashmap) and ahnlich 418 (papaya): the tables never shrank after a burst.
+#[test]
+fn a_storm_of_logins_that_expired_gives_its_memory_back() {
+    let _alone = alone();
+    let start_bytes = bytes();
+    let (standing, storm) = (scaled(50_000), scaled(1_000_000));
+    let cache = roomy(2_000_000);
+    for residents in [0, standing] {
+        fill(&cache, 0..residents, Lifetime::default());
+        thread::sleep(Duration::from_millis(100));
+        let before = bytes();
+        let short = Lifetime::default().live(Duration::from_secs(1));
+        fill(&cache, standing..standing + storm, short);
+        let at_most = bytes();
+        wait_until_few(residents as i64);
+        come_back("after the storm", before);
+        assert_eq!(values(), residents as i64);
+        assert!(at_most > before, "the storm took {before} to {at_most} bytes");
+    }
+    drop(cache);
+    assert_eq!(values(), 0, "the drop of the last handle runs every destructor");
+    come_back("after the drop", start_bytes);
+}
+
+#[test]
+fn idle_sessions_give_their_memory_back_as_well() {
+    let _alone = alone();
+    let cache = roomy(2_000_000);
+    let before = bytes();
+    let idle = Lifetime::default().idle(Duration::from_millis(500)).live_forever();
+    fill(&cache, 0..scaled(300_000), idle);
+    for key in 0..scaled(300_000) {
+        cache.touch(&key);
+    }
+    wait_until_few(0);
+    come_back("after all idled out", before);
+}
+
+/// Every other way out, into silence.
+#[test]
+fn what_was_removed_gives_its_memory_back_without_another_call() {
+    let _alone = alone();
+    let cache = roomy(2_000_000);
+    let before = bytes();
+    let sessions = scaled(300_000);
+    let ways: [(&str, fn(&Cache<u64, Value>, u64)); 4] = [
+        ("clear", |cache, _| cache.clear()),
+        ("retain", |cache, _| assert!(cache.retain(|_, _| false) > 0)),
+        ("discard", |cache, sessions| {
+            for key in 0..sessions {
+                assert!(cache.discard(&key));
+            }
+        }),
+        ("set_lifetime", |cache, sessions| {
+            let none = Lifetime::default().live(Duration::ZERO);
+            for key in 0..sessions {
+                assert!(cache.set_lifetime(&key, none));
+            }
+        }),
+    ];
+    for (way, leave) in ways {
+        fill(&cache, 0..sessions, Lifetime::default());
+        leave(&cache, sessions);
+        wait_until_few(0);
+        come_back(way, before);
+    }
+}
+
+#[test]
+fn reaping_by_hand_gives_memory_back_at_once() {
+    let _alone = alone();
+    let clock = ManualClock::new();
+    let cache: Cache<u64, Value> = Cache::builder()
+        .max_entries(2_000_000)
+        .time_to_live(HOUR)
+        .reaper(Reaper::Manual)
+        .clock(clock.clone())
+        .build()
+        .expect("it builds");
+    let before = bytes();
+    fill(&cache, 0..scaled(300_000), Lifetime::default());
+    clock.advance(HOUR);
+    assert_eq!(cache.reap() as u64, scaled(300_000));
+    // A second pass frees what the first one only unlinked, and its own garbage.
+    let start = Instant::now();
+    while values() > 0 || bytes() > before + before / 20 + SLACK_BYTES {
+        assert!(start.elapsed() < PATIENCE, "{} values, {} bytes", values(), bytes() - before);
+        cache.reap();
+    }
+}
+
+/// Eviction, replacement, touches and moved deadlines leave nothing behind in the bookkeeping.
+#[test]
+fn churn_in_a_full_cache_costs_no_memory() {
+    let _alone = alone();
+    let most = scaled(20_000);
+    let cache: Cache<u64, Value> = Cache::builder()
+        .max_entries(most as usize)
+        .time_to_live(HOUR)
+        .time_to_idle(HOUR)
+        .build()
+        .expect("it builds");
+    let churn = |rounds: u64| {
+        for step in 0..rounds * most {
+            let key = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+            assert!(cache.insert(key % (4 * most), Value::new()).is_ok(), "somebody is evicted");
+            cache.touch(&(step % most));
+            let lifetime = Lifetime::default().live(HOUR + Duration::from_millis(step % 5_000));
+            cache.set_lifetime(&(step % (2 * most)), lifetime);
+        }
+        wait_until_few(most as i64);
+    };
+    churn(5);
+    thread::sleep(Duration::from_millis(200));
+    let before = bytes();
+    churn(25);
+    come_back("after as much churn again and again", before);
+    assert_eq!(values(), cache.len() as i64);
+}
+
+#[test]
+fn a_thousand_caches_come_and_go() {
+    let _alone = alone();
+    let cycle = |caches: u64| {
+        for round in 0..caches {
+            let cache = roomy(1_000);
+            fill(&cache, 0..100, Lifetime::default());
+            cache.discard(&round);
+            drop(cache);
+            assert_eq!(values(), 0, "cache {round} left values behind");
+        }
+    };
+    cycle(50);
+    let before = bytes();
+    cycle(1_000);
+    come_back("after a thousand caches", before);
+}
+
+#[test]
+fn threads_that_used_the_cache_and_ended_leave_nothing() {
+    let _alone = alone();
+    let cache = roomy(10_000);
+    let generation = |threads: u64| {
+        for number in 0..threads {
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        for key in 0..50 {
+                            let value = Value::new();
+                            assert!(cache.insert(number % 7 * 50 + key, value).is_ok());
+                            cache.read(&key, |_| ());
+                            cache.discard(&(key * 3));
+                        }
+                    });
+                }
+            });
+        }
+        cache.clear();
+        wait_until_few(0);
+    };
+    generation(50);
+    thread::sleep(Duration::from_millis(200));
+    let before = bytes();
+    generation(500);
+    come_back("after a thousand threads", before);
+}
+
+/// moka 329: what a cancelled or refused call had in hand was leaked.
+#[test]
+fn what_is_refused_is_not_kept() {
+    let _alone = alone();
+    let cache = roomy(1_000);
+    fill(&cache, 0..1_000, Lifetime::default());
+    let before = bytes();
+    for key in 0..scaled(100_000) {
+        let refused = cache.insert_if_absent(key % 1_000, Value::new(), Lifetime::default());
+        assert!(refused.is_err());
+        let refused = cache.replace(key + 1_000, Value::new(), Lifetime::default());
+        assert!(refused.is_err());
+    }
+    assert_eq!(values(), 1_000);
+    come_back("after many refusals", before);
+}
