@@ -6,11 +6,11 @@
 //! ```
 //!
 //! A tag is a byte of the key's hash, never zero; zero says that the lane is free. `overflow` counts
-//! the keys that found this chunk full and went past it, as in F14 [1]: a search ends at the first
+//! the keys that found this chunk full and went past it, as in F14 \[1\]: a search ends at the first
 //! chunk that nobody has gone past, and a removal counts down along its path, so churn leaves no
 //! tombstones. A count that reaches 255 sticks until the next rebuild.
 //!
-//! [1] Facebook, folly/container/F14.md. We differ in the lanes (7 for 14), in counting in the same
+//! \[1\] Facebook, folly/container/F14.md. We differ in the lanes (7 for 14), in counting in the same
 //!     word as the tags, so that one load gives a reader both, and in keeping lanes where they are.
 
 use crate::index::entry::Entry;

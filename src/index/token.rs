@@ -226,11 +226,11 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Linked<K, V> {}
 pub(crate) struct Held<K, V>(NonNull<Entry<K, V>>);
 
 impl<K, V> Held<K, V> {
-    /// The hold that a look with [`Use::Hold`] or [`Use::TouchAndHold`] has just taken.
+    /// The hold that a look with `Use::Hold` or `Use::TouchAndHold` has just taken.
     ///
     /// # Safety
     ///
-    /// Such a look at `entry` has returned [`Look::Live`], and no other `Held` stands for it.
+    /// Such a look at `entry` has returned `Look::Live`, and no other `Held` stands for it.
     pub(super) unsafe fn of(entry: &Entry<K, V>) -> Self {
         Self(NonNull::from(entry))
     }

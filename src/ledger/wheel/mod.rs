@@ -2,7 +2,7 @@
 //!
 //! Time is cut into *ticks* of one grain each. Level 0 has a slot for each of the next 64 ticks, the
 //! slots of level 1 are 32 ticks wide, those of level 2 are 32 × 32, and so on: nine levels reach
-//! past the end of time [1]. Each level is a ring of 64 slots around `elapsed`, twice as many as the
+//! past the end of time \[1\]. Each level is a ring of 64 slots around `elapsed`, twice as many as the
 //! next level's slot is wide; so what lies in an upper slot fits into the levels below it for a
 //! whole slot width *before* that slot begins, and can be moved there ahead of time.
 //!
@@ -17,7 +17,7 @@
 //! its level's *backlog*, in constant time; from there the ledger takes record by record, lowest
 //! level first, asks for its true key and reaps it or files it again. So a session that is due now
 //! never waits for the neighbours of a session that is due later. The wheel is lazy: a record may
-//! be filed too early, never too late. Used with keys that only grow, it is a radix heap [2].
+//! be filed too early, never too late. Used with keys that only grow, it is a radix heap \[2\].
 //!
 //! W1. A record in slot `p` of level `l` is filed under a key whose tick is in `p`'s range.
 //! W2. Every slot in the ring of level `l` lies in `[elapsed >> 5l, (elapsed >> 5l) + 63]`.
@@ -25,9 +25,9 @@
 //! W4. A slot's bit is set exactly if its list is not empty; lists are doubly linked, end to end.
 //! W5. `elapsed` never goes back.
 //!
-//! [1] Varghese and Lauck, Hashed and Hierarchical Timing Wheels, SOSP 1987. We differ in the wider
+//! \[1\] Varghese and Lauck, Hashed and Hierarchical Timing Wheels, SOSP 1987. We differ in the wider
 //!     rings, the backlogs and the laziness.
-//! [2] Ahuja, Mehlhorn, Orlin and Tarjan, Faster Algorithms for the Shortest Path Problem, 1990.
+//! \[2\] Ahuja, Mehlhorn, Orlin and Tarjan, Faster Algorithms for the Shortest Path Problem, 1990.
 
 mod level;
 
