@@ -131,16 +131,10 @@ impl<T> Ledger<T> {
         let Some(recency) = &mut self.recency else { return Coldest::Empty };
         let slab = &mut self.slab;
         let mut best: Option<(RecordId, u64)> = None;
-        loop {
-            let waiting = recency.next_in_backlog();
-            let Some(id) = waiting.or_else(|| recency.smallest(slab)) else {
-                if recency.next_in_backlog().is_some() {
-                    continue;
-                }
-                return Coldest::Empty;
-            };
+        while let Some((id, is_first)) = recency.next_in_order(slab) {
             let key_ms = used_ms(&slab.get(id).token);
-            if waiting.is_none() && key_ms <= recency.elapsed() {
+            if is_first && key_ms <= recency.elapsed() {
+                self.settle_ahead(used_ms);
                 return Coldest::Found(id, key_ms);
             }
             if let (0, Some((id, key_ms))) = (*bite, best) {
@@ -152,6 +146,20 @@ impl<T> Ledger<T> {
             if best.is_none_or(|(_, least_ms)| key_ms < least_ms) {
                 best = Some((id, key_ms));
             }
+        }
+        Coldest::Empty
+    }
+
+    /// Refiles a few of those whose turn comes soon. At least as many for each eviction as come up
+    /// for each in the long run, so that no eviction finds a whole slot to refile.
+    fn settle_ahead(&mut self, used_ms: impl Fn(&T) -> u64) {
+        let Some(recency) = &mut self.recency else { return };
+        recency.set_aside_ahead(&mut self.slab);
+        for _ in 0..AHEAD_RECORDS {
+            let Some(id) = recency.next_in_backlog() else { return };
+            let key_ms = used_ms(&self.slab.get(id).token);
+            recency.unfile(&mut self.slab, id);
+            recency.file(&mut self.slab, id, key_ms);
         }
     }
 
@@ -212,6 +220,8 @@ impl<T> Ledger<T> {
 const DEADLINE: usize = 0;
 /// The links of the wheel that turns by last use.
 const RECENCY: usize = 1;
+/// A record comes down through up to three levels on its way to being evicted.
+const AHEAD_RECORDS: usize = 4;
 /// Ten seconds: how long before its first deadline an upper slot is emptied. Ten million records
 /// took about 3 s to refile on two slow cores.
 const LEAD_NS: u64 = 10_000_000_000;

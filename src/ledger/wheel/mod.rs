@@ -160,30 +160,47 @@ impl<const LANE: usize> Wheel<LANE> {
         bounds.min().unwrap_or(u64::MAX)
     }
 
-    /// Moves to the slot with the smallest keys: `Some` with its first record if that slot is a
-    /// single tick; `None` if an upper slot had to be put into the backlog first, or all is empty.
-    ///
-    /// To be called only with empty backlogs, by whoever takes records in order of their keys.
-    pub(super) fn smallest<T>(&mut self, slab: &mut Slab<T>) -> Option<RecordId> {
-        let mut smallest: Option<(u64, u32, u64)> = None;
-        for level in 0..self.levels.len() as u32 {
-            if let Some((position, _)) = self.first(level) {
-                let start = position << (LEVEL_BITS * level);
-                // On a tie the upper slot goes first: it may hold the same key.
-                if smallest.is_none_or(|(least, ..)| start <= least) {
-                    smallest = Some((start, level, position));
+    /// The record to be looked at next by whoever takes records in the order of their keys, and
+    /// whether nobody is filed before it. If somebody may be, it must be filed again first.
+    pub(super) fn next_in_order<T>(&mut self, slab: &mut Slab<T>) -> Option<(RecordId, bool)> {
+        loop {
+            let waiting = self.levels.iter().map(|level| level.backlog.min()).min()?;
+            let upper = (1..self.levels.len() as u32)
+                .filter_map(|level| {
+                    let (position, _) = self.first(level)?;
+                    Some((position << (LEVEL_BITS * level), level, position))
+                })
+                .min();
+            let upper_start = upper.map_or(u64::MAX, |(start, ..)| start);
+            if let Some((tick, _)) = self.first(0).filter(|&(tick, _)| tick <= waiting) {
+                if tick <= upper_start {
+                    // W2: nobody is filed before this tick, so no slot is left behind.
+                    self.elapsed = self.elapsed.max(tick);
+                    return self.levels[0].head_at(tick % RING).map(|head| (head, true));
                 }
             }
+            if let Some(id) = self.next_in_backlog() {
+                return Some((id, false));
+            }
+            let (_, level, position) = upper?;
+            // W2, and counted from the smallest key itself, so that most of the slot's records need
+            // not be filed on every level on their way down.
+            self.elapsed = self.elapsed.max(self.tick_of(self.lower_bound()));
+            self.levels[level as usize].set_aside::<T, LANE>(slab, level, position % RING);
         }
-        let (start, level, position) = smallest?;
-        if level == 0 {
-            self.elapsed = self.elapsed.max(start);
-            return self.levels[0].head_at(position % RING);
+    }
+
+    /// Sets aside the upper slots that fit into the levels below them by now, so that they can be
+    /// emptied bit by bit before their turn comes.
+    pub(super) fn set_aside_ahead<T>(&mut self, slab: &mut Slab<T>) {
+        for level in 1..self.levels.len() as u32 {
+            while let Some((position, _)) = self.first(level) {
+                if position.saturating_sub(1) << (LEVEL_BITS * level) > self.elapsed {
+                    break;
+                }
+                self.levels[level as usize].set_aside::<T, LANE>(slab, level, position % RING);
+            }
         }
-        self.levels[level as usize].set_aside::<T, LANE>(slab, level, position % RING);
-        // W2: no key lies before `start`, so no slot is left behind.
-        self.elapsed = self.elapsed.max(start);
-        None
     }
 
     pub(super) fn has_slack(&self) -> bool {
