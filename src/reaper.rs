@@ -48,8 +48,9 @@ impl Alarm {
 
     /// Sets it to `at_ns` if that is earlier; true if it was.
     pub(crate) fn lower(&self, at_ns: u64) -> bool {
-        // Relaxed: the waking, not this word, tells the sleeper to look.
-        self.at_ns.fetch_min(at_ns, Ordering::Relaxed) > at_ns
+        // Relaxed: the waking, not this word, tells the sleeper to look. Most calls find it set
+        // early enough and leave its cache line shared.
+        at_ns < self.at_ns() && self.at_ns.fetch_min(at_ns, Ordering::Relaxed) > at_ns
     }
 
     /// Sets it to `at_ns` if that is earlier, and then wakes the sleeper so that it notices.

@@ -252,13 +252,17 @@ impl<K, V> Garbage<K, V> {
         (self.pushed, self.pushed_weight)
     }
 
-    /// When the oldest entry that waits here was unlinked; of those in a drainer's hands nothing is
-    /// known.
-    pub(crate) fn oldest_ns(&self) -> Option<u64> {
-        let open = (self.open.entries.len() > 0).then_some(self.open.since_ns);
+    /// When the oldest of what waits for its ticket or a drainer was unlinked.
+    pub(crate) fn waiting_since_ns(&self) -> Option<u64> {
         let sealed = self.sealed.front().map(|(_, batch)| batch.since_ns);
+        sealed.or_else(|| (!self.open.is_empty()).then_some(self.open.since_ns))
+    }
+
+    /// When the oldest of what waits here was unlinked, closures included; of what is in a
+    /// drainer's hands nothing is known.
+    pub(crate) fn oldest_ns(&self) -> Option<u64> {
         let held = self.held.iter().map(|queue| queue.since_ns).min();
-        [open, sealed, held].into_iter().flatten().min()
+        [self.waiting_since_ns(), held].into_iter().flatten().min()
     }
 
     /// Gives back what growth has left behind.

@@ -16,5 +16,7 @@ mod capacity;
 mod ending;
 #[path = "promises/freeing.rs"]
 mod freeing;
+#[path = "promises/touching.rs"]
+mod touching;
 #[path = "promises/witness.rs"]
 mod witness;

@@ -63,10 +63,6 @@ impl<K, V, S> Core<K, V, S> {
     /// Reaps what is due by its exact deadline, anywhere.
     fn reap_due(&self, follow_ups: &mut FollowUps) -> usize {
         let now_ns = self.shared.clock.exact_ns();
-        // The alarm is set for the end of the tick in which the earliest deadline falls.
-        if now_ns.saturating_add(self.shared.resolution_ns) < self.alarm.at_ns() {
-            return 0;
-        }
         let mut reaped = 0;
         for (number, shard) in self.shards.iter().enumerate() {
             while self.shared.may_be_due(number, now_ns) {

@@ -109,7 +109,9 @@ impl Clock {
     /// Asks to be told when a manual clock moves; other clocks move by themselves.
     pub(crate) fn on_advance(&self, wake: &Arc<dyn Wake>) {
         if let Source::Manual(manual) = &self.0 {
-            manual.0.sleepers.lock().push(Arc::downgrade(wake));
+            let mut sleepers = manual.0.sleepers.lock();
+            sleepers.retain(|sleeper| sleeper.strong_count() > 0);
+            sleepers.push(Arc::downgrade(wake));
         }
     }
 }

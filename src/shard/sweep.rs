@@ -68,8 +68,8 @@ impl<K, V> Shard<K, V> {
                 session.settle(now_ns);
             }
             session.state.garbage.seal();
-        } else if let Some(oldest_ns) = session.state.garbage.oldest_ns() {
-            garbage_ns = oldest_ns.saturating_add(shared.resolution_ns);
+        } else if let Some(since_ns) = session.state.garbage.waiting_since_ns() {
+            garbage_ns = since_ns.saturating_add(shared.resolution_ns);
         }
         let visit = session.finish_visit(reaped, garbage_ns);
         (visit, session.close())

@@ -96,6 +96,41 @@ fn what_is_due_is_reaped_before_anything_live_is_evicted() {
     assert_eq!(stage.cache.stats().evicted, 0);
 }
 
+/// The same among thousands, where what is due fills several bites of the reaper.
+#[test]
+fn no_live_session_is_evicted_while_one_of_thousands_is_due() {
+    const MOST: usize = 3_000;
+    let clock = ManualClock::new();
+    let builder = Cache::<u64, ()>::builder().max_entries(MOST).shards(2).clock(clock.clone());
+    let cache = builder.reaper(Reaper::Manual).build().expect("it builds");
+    let (mut deadlines, mut now, mut expired, mut evicted) = (VecDeque::new(), 0, 0, 0);
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    for key in 0..15_000_u64 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        // Most steps take a millisecond; some leap over the deadlines of many.
+        let step = if random >> 54 == 0 { 1 + (random >> 40 & 4_095) } else { 1 };
+        now += step;
+        clock.advance(ms(step));
+        let life = 1 + (random >> 33) % [100, 5_000, 20_000, 1 << 40][(random >> 20 & 3) as usize];
+        if deadlines.len() == MOST {
+            let before = deadlines.len();
+            deadlines.retain(|&deadline| deadline > now);
+            expired += (before - deadlines.len()) as u64;
+            if deadlines.len() == MOST {
+                evicted += 1;
+                deadlines.pop_front();
+            }
+        }
+        cache.insert_for(key, (), live(life)).expect("somebody makes room");
+        deadlines.push_back(now + life);
+        let stats = cache.stats();
+        assert_eq!((stats.expired, stats.evicted), (expired, evicted), "key {key} at {now} ms");
+    }
+    assert!(expired > 2_500 && evicted > 250, "{expired} expired, {evicted} evicted");
+    assert_eq!(cache.len(), deadlines.len());
+    reap(&cache);
+}
+
 #[test]
 fn what_is_due_is_reaped_before_anybody_is_refused() {
     let stage = Stage::new(|builder| builder.max_entries(2).on_full(OnFull::Reject));
