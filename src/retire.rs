@@ -34,8 +34,6 @@ pub(crate) struct Garbage<K, V> {
     is_ordered: bool,
     /// Whether some thread has the drainer's token.
     is_draining: bool,
-    /// Whether a last hold was released by somebody who could not drain.
-    is_released: bool,
     pushed: u64,
     /// Wraps around, as does what is subtracted from it.
     pushed_weight: u64,
@@ -92,7 +90,6 @@ impl<K, V> Garbage<K, V> {
             held: Vec::new(),
             is_ordered,
             is_draining: false,
-            is_released: false,
             pushed: 0,
             pushed_weight: 0,
             taken: 0,
@@ -146,12 +143,7 @@ impl<K, V> Garbage<K, V> {
 
     /// Whether something waits for a ticket or a drainer.
     pub(crate) fn needs_draining(&self) -> bool {
-        !self.sealed.is_empty() || self.is_released
-    }
-
-    /// Notes that a last hold was released, for the next drainer.
-    pub(crate) fn note_released(&mut self) {
-        self.is_released = true;
+        !self.sealed.is_empty()
     }
 
     /// Gives the drainer's token back, after [`put_back`](Self::put_back).
@@ -190,8 +182,9 @@ impl<K, V> Garbage<K, V> {
             ripe.since_ns = ripe.since_ns.min(batch.since_ns);
             while ripe.len() < limit {
                 let Some(unlinked) = batch.entries.pop() else { break };
-                let behind = self.held.iter_mut().find(|queue| queue.hash == unlinked.hash());
-                match behind.filter(|_| self.is_ordered) {
+                let queue_of = |queue: &&mut Queue<K, V>| queue.hash == unlinked.hash();
+                let behind = self.is_ordered.then(|| self.held.iter_mut().find(queue_of));
+                match behind.flatten() {
                     Some(queue) => queue.entries.push_back(unlinked),
                     None => {
                         ripe.entries.push(unlinked);
@@ -215,7 +208,6 @@ impl<K, V> Garbage<K, V> {
 
     /// Moves what closures have let go of into `ripe`.
     fn take_released(&mut self, ripe: &mut Ripe<K, V>, limit: usize) {
-        self.is_released = false;
         let taken = &mut self.taken;
         self.held.retain_mut(|queue| {
             while ripe.len() < limit {
@@ -237,8 +229,9 @@ impl<K, V> Garbage<K, V> {
         for unlinked in ripe.stuck {
             self.taken -= 1;
             let hash = unlinked.hash();
-            let queue = self.held.iter_mut().find(|queue| self.is_ordered && queue.hash == hash);
-            if let Some(queue) = queue {
+            let queue_of = |queue: &&mut Queue<K, V>| queue.hash == hash;
+            let queue = self.is_ordered.then(|| self.held.iter_mut().find(queue_of));
+            if let Some(queue) = queue.flatten() {
                 queue.entries.push_back(unlinked);
             } else {
                 let entries = VecDeque::from([unlinked]);
@@ -298,6 +291,11 @@ impl<K, V> Ripe<K, V> {
 
     fn is_empty(&self) -> bool {
         self.len() == 0 && self.tables.is_empty()
+    }
+
+    /// Whether the limit may have cut it off.
+    pub(crate) fn is_full(&self, limit: usize) -> bool {
+        self.len() >= limit
     }
 
     /// Frees the tables.

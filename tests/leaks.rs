@@ -157,6 +157,9 @@ fn idle_sessions_give_their_memory_back_as_well() {
     come_back("after all idled out", before);
 }
 
+/// What it is called, and how it takes out the sessions from 0 to a number.
+type WayOut = (&'static str, fn(&Cache<u64, Value>, u64));
+
 /// Every other way out, into silence.
 #[test]
 fn what_was_removed_gives_its_memory_back_without_another_call() {
@@ -164,7 +167,7 @@ fn what_was_removed_gives_its_memory_back_without_another_call() {
     let cache = roomy(2_000_000);
     let before = bytes();
     let sessions = scaled(300_000);
-    let ways: [(&str, fn(&Cache<u64, Value>, u64)); 4] = [
+    let ways: [WayOut; 4] = [
         ("clear", |cache, _| cache.clear()),
         ("retain", |cache, _| assert!(cache.retain(|_, _| false) > 0)),
         ("discard", |cache, sessions| {

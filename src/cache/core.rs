@@ -78,22 +78,26 @@ impl<K, V, S> Core<K, V, S> {
         loop {
             self.alarm.disarm();
             let mut look_ns = NEVER_NS;
-            let mut has_more = false;
+            let mut has_more_due = false;
             dirty.clear();
             for (number, shard) in self.shards.iter().enumerate() {
                 let visit = shard.visit(&self.shared);
-                has_more |= visit.has_more;
+                has_more_due |= visit.has_more_due;
                 look_ns = look_ns.min(visit.look_ns);
                 if visit.has_garbage {
                     dirty.push(number);
                 }
             }
             self.alarm.lower(look_ns);
+            if self.alarm.is_stopped() {
+                return;
+            }
             // All that is due is unlinked before any listener is called.
-            if has_more && !self.alarm.is_stopped() {
+            if has_more_due || (!dirty.is_empty() && !self.drain_dirty(&mut dirty)) {
                 continue;
             }
-            if dirty.is_empty() || self.drain_dirty(&mut dirty) {
+            // Slots that are emptied ahead of their time go on between drains.
+            if look_ns > self.shared.clock.exact_ns() {
                 return;
             }
         }

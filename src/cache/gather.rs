@@ -2,79 +2,97 @@
 
 use super::core::Core;
 use crate::budget::{Coldness, Load, Room};
-use crate::platform::clock::NEVER_NS;
+use crate::ledger::RecordId;
 use crate::platform::sync::{Ordering, thread};
 use crate::removal::OnFull;
 use crate::shard::{After, BITE, Eviction};
 
 impl<K, V, S> Core<K, V, S> {
     /// Finds room for what `room` lacks of `need`: what is due goes first, with its true cause, then
-    /// the least recently used. False if the cache rejects, or if nothing is left to evict because
-    /// other insertions hold all room.
+    /// the least recently used, but for the one `spared`. False if the cache rejects, or if nothing
+    /// is left to evict because other insertions hold all room.
     ///
     /// One gatherer at a time; each step holds one shard's lock for a bite.
     pub(super) fn gather(
         &self,
         room: &mut Room<'_>,
         need: Load,
+        spared: Option<Spared>,
         follow_ups: &mut FollowUps,
     ) -> bool {
-        let mut coldness = self.coldness.lock();
-        self.gather_alone(&mut coldness, room, need, follow_ups)
+        for _ in 0..MOST_WAITS {
+            let mut coldness = self.coldness.lock();
+            let found = self.gather_alone(&mut coldness, room, need, spared, follow_ups);
+            if let Some((number, _)) = spared {
+                // Its shard may have looked warmer without it.
+                coldness.set(number, 0);
+            }
+            drop(coldness);
+            if let Some(is_found) = found {
+                return is_found;
+            }
+            // All room is held by insertions between reserving and linking, which may be waiting
+            // for their turn to gather more.
+            thread::yield_now();
+        }
+        false
     }
 
     /// Does what gathering has left to do. No lock and no room may be held.
     pub(super) fn attend_to(&self, follow_ups: FollowUps) {
-        self.alarm.ring_by(follow_ups.look_ns);
         for shard in follow_ups.full {
             self.help(&self.shards[shard]);
         }
     }
 
+    /// `None` if there is nothing to evict.
     fn gather_alone(
         &self,
         coldness: &mut Coldness,
         room: &mut Room<'_>,
         need: Load,
+        spared: Option<Spared>,
         follow_ups: &mut FollowUps,
-    ) -> bool {
-        let mut waits = 0;
+    ) -> Option<bool> {
         loop {
-            if room.try_cover(need) {
-                return true;
-            }
-            if self.reap_due(follow_ups) > 0 {
-                continue;
+            if room.try_cover(need) || self.reap_due(room, need, follow_ups) {
+                return Some(true);
             }
             if self.on_full == OnFull::Reject {
-                return false;
+                return Some(false);
             }
-            if !self.evict_coldest(coldness, room, follow_ups) {
-                // All room is held by insertions between reserving and linking.
-                if waits == MOST_WAITS {
-                    return false;
-                }
-                waits += 1;
-                thread::yield_now();
+            if !self.evict_coldest(coldness, room, spared, follow_ups) {
+                return None;
             }
         }
     }
 
-    /// Reaps what is due by its exact deadline, anywhere.
-    fn reap_due(&self, follow_ups: &mut FollowUps) -> usize {
+    /// Reaps what is due by its exact deadline, anywhere, until that has made the room needed.
+    fn reap_due(&self, room: &mut Room<'_>, need: Load, follow_ups: &mut FollowUps) -> bool {
         let now_ns = self.shared.clock.exact_ns();
-        let mut reaped = 0;
         for (number, shard) in self.shards.iter().enumerate() {
             while self.shared.may_be_due(number, now_ns) {
                 let (visit, after) = shard.reap(&self.shared, false);
-                reaped += visit.reaped;
-                follow_ups.add(number, visit.look_ns, after);
+                self.alarm.ring_by(visit.look_ns);
+                self.note(follow_ups, number, after);
+                if visit.reaped > 0 && room.try_cover(need) {
+                    return true;
+                }
                 if visit.reaped == 0 && !visit.has_more {
                     break;
                 }
             }
         }
-        reaped
+        false
+    }
+
+    /// Rings as it goes, for others believe that it has been done; what else a step on a shard
+    /// leaves to do has to wait.
+    fn note(&self, follow_ups: &mut FollowUps, shard: usize, after: After) {
+        self.alarm.ring_by(after.look_ns);
+        if after.has_full_batch {
+            follow_ups.full.push(shard);
+        }
     }
 
     /// Evicts one session; false if there is none.
@@ -82,6 +100,7 @@ impl<K, V, S> Core<K, V, S> {
         &self,
         coldness: &mut Coldness,
         room: &mut Room<'_>,
+        spared: Option<Spared>,
         follow_ups: &mut FollowUps,
     ) -> bool {
         let mut looks = MOST_LOOKS;
@@ -95,7 +114,7 @@ impl<K, V, S> Core<K, V, S> {
                 if let Some((number, id, used_ms)) = best.take() {
                     let (is_done, after) =
                         self.shards[number].evict_known(&self.shared, (id, used_ms), room);
-                    follow_ups.add(number, NEVER_NS, after);
+                    self.note(follow_ups, number, after);
                     if is_done {
                         // Relaxed: a figure.
                         self.inexact.fetch_add(1, Ordering::Relaxed);
@@ -104,8 +123,9 @@ impl<K, V, S> Core<K, V, S> {
                 }
                 looks = BITE;
             }
-            let (eviction, after) = shard.evict(&self.shared, rival_ms, &mut looks, room);
-            follow_ups.add(number, NEVER_NS, after);
+            let spared = spared.filter(|&(shard, _)| shard == number).map(|(_, id)| id);
+            let (eviction, after) = shard.evict(&self.shared, (rival_ms, spared), &mut looks, room);
+            self.note(follow_ups, number, after);
             match eviction {
                 Eviction::Done(bound_ms) => {
                     coldness.set(number, bound_ms);
@@ -129,23 +149,14 @@ impl<K, V, S> Core<K, V, S> {
     }
 }
 
+/// The session that the room is for, if it has a place already: its shard and record.
+type Spared = (usize, RecordId);
+
 /// What a gatherer leaves to do for when nothing is locked or reserved.
+#[derive(Default)]
 pub(super) struct FollowUps {
-    look_ns: u64,
+    /// Shards with a full batch of garbage.
     full: Vec<usize>,
-}
-
-impl FollowUps {
-    pub(super) fn new() -> Self {
-        Self { look_ns: NEVER_NS, full: Vec::new() }
-    }
-
-    fn add(&mut self, shard: usize, look_ns: u64, after: After) {
-        self.look_ns = self.look_ns.min(look_ns).min(after.look_ns);
-        if after.has_full_batch {
-            self.full.push(shard);
-        }
-    }
 }
 
 /// One eviction examines at most this many records: over a read-only hour every record goes stale,

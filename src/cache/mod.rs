@@ -223,7 +223,7 @@ impl<K, V, S> Drop for Hold<'_, K, V, S> {
 }
 
 fn release<K, V, S>(core: &Core<K, V, S>, shard: &Shard<K, V>, held: Held<K, V>) {
-    if let Some(after) = shard.release(&core.shared, held) {
-        core.follow_up(shard, after);
+    if !shard.release(&core.shared, held) {
+        core.alarm.ring_by(core.shared.clock.exact_ns());
     }
 }

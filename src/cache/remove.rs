@@ -3,8 +3,7 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
-use super::Cache;
-use crate::platform::sync::pin;
+use super::{Cache, Hold};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -70,20 +69,11 @@ where
         let core = &*self.core;
         let hash = core.hash(key);
         let shard = core.shard(hash);
-        let (result, after) = {
-            let pin = pin();
-            let same_key = |other: &K| other.borrow() == key;
-            let (entry, after) = shard.remove(&core.shared, &pin, hash.index, same_key);
-            // The removal is told even if the closure panics: the reaper knows of the garbage.
-            if let Some(after) = after {
-                core.alarm.ring_by(after.look_ns);
-            }
-            (entry.map(|entry| f(entry.value())), after)
-        };
-        if let Some(after) = after {
-            core.follow_up(shard, after);
-        }
-        result
+        let same_key = |other: &K| other.borrow() == key;
+        let (held, after) = shard.remove(&core.shared, hash.index, same_key);
+        let hold = held.map(|held| Hold { core, shard, held: Some(held) });
+        core.follow_up(shard, after);
+        hold.map(|hold| f(hold.entry().value()))
     }
 
     /// Removes a key's session if `f` says so; false if it does not, or if the key has none.
@@ -114,10 +104,11 @@ where
             if !f(entry.key(), entry.value()) {
                 return false;
             }
-            if let Some(after) = hold.shard.remove_held(&self.core.shared, entry) {
-                let shard = hold.shard;
-                drop(hold);
-                self.core.follow_up(shard, after);
+            let shard = hold.shard;
+            let (is_removed, after) = shard.remove_held(&self.core.shared, entry);
+            drop(hold);
+            self.core.follow_up(shard, after);
+            if is_removed {
                 return true;
             }
         }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::{Cache, Holds};
-use crate::platform::sync::{DrainGuard, is_pinned, thread};
+use crate::platform::sync::{DrainGuard, is_pinned, nap};
 use crate::removal::RemovalCause;
 
 impl<K, V, S> Cache<K, V, S>
@@ -41,10 +41,9 @@ where
             if f(held.key(), held.value()) {
                 return;
             }
-            if let Some(after) = holds.shard.remove_held(&self.core.shared, held) {
-                removed += 1;
-                self.core.follow_up(holds.shard, after);
-            }
+            let (is_removed, after) = holds.shard.remove_held(&self.core.shared, held);
+            removed += usize::from(is_removed);
+            self.core.follow_up(holds.shard, after);
         });
         removed
     }
@@ -169,7 +168,7 @@ where
             if !core.shards.iter().any(|shard| shard.is_dirty()) {
                 return;
             }
-            thread::yield_now();
+            nap();
         }
     }
 }

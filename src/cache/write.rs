@@ -151,7 +151,7 @@ where
         lifetime: Lifetime,
         mode: Mode<'_, K, V>,
     ) -> Result<(), (Fresh<K, V>, Option<Reason>)> {
-        let mut follow_ups = FollowUps::new();
+        let mut follow_ups = FollowUps::default();
         let outcome = self.try_settle_in(fresh, shard, lifetime, mode, &mut follow_ups);
         self.core.attend_to(follow_ups);
         outcome
@@ -170,7 +170,8 @@ where
         if budget.max_weight().is_some_and(|max_weight| fresh.weight() > max_weight) {
             return Err((fresh, Some(Reason::TooHeavy)));
         }
-        let shard = &core.shards[shard as usize & (core.shards.len() - 1)];
+        let number = shard as usize & (core.shards.len() - 1);
+        let shard = &core.shards[number];
         let spans = lifetime.resolve(core.spans);
         let mut room = Room::none(budget);
         loop {
@@ -183,8 +184,9 @@ where
                 Err(NotPut { fresh: back, snag }) => match snag {
                     Snag::Refused(reason) => return Err((back, Some(reason))),
                     Snag::Lost => return Err((back, None)),
-                    Snag::NeedsRoom(need) => {
-                        if !core.gather(&mut room, need, follow_ups) {
+                    Snag::NeedsRoom(need, spared) => {
+                        let spared = spared.map(|id| (number, id));
+                        if !core.gather(&mut room, need, spared, follow_ups) {
                             return Err((back, Some(Reason::Full)));
                         }
                         fresh = back;

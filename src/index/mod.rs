@@ -200,6 +200,7 @@ impl<K, V> Index<K, V> {
     /// Whether the table is much larger than its entries need.
     pub(crate) fn has_slack(&self, writer: &Writer) -> bool {
         writer.len * 100 < writer.limit * SLACK_PERCENT
+            && (writer.len == 0 || Table::<K, V>::limit_for(roomy(writer.len)) < writer.limit)
     }
 
     /// Fits the table to its entries; an empty one goes altogether.
@@ -212,7 +213,7 @@ impl<K, V> Index<K, V> {
             self.ahead.forget();
             return self.publish(null_mut());
         }
-        self.rebuild(writer, writer.len + writer.len / 7 + 1)
+        self.rebuild(writer, roomy(writer.len))
     }
 
     /// Copies the table into one with room for `entries`. The time is that of reading every
@@ -290,6 +291,11 @@ impl<K, V> OldTable<K, V> {
 // SAFETY: a table is pointers to entries, which are shared between threads where `K` and `V` may
 // be; whoever has the token only frees the array.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for OldTable<K, V> {}
+
+/// What a table is fitted to: an eighth of it is free.
+fn roomy(entries: usize) -> usize {
+    entries + entries / 7 + 1
+}
 
 /// A table filled to less than this is fitted when things are quiet. Growing leaves it at 67 %.
 const SLACK_PERCENT: usize = 65;

@@ -41,6 +41,11 @@ impl<K, V> Table<K, V> {
         limit_of(self.chunks.len())
     }
 
+    /// How many entries a table with room for so many holds at most.
+    pub(super) fn limit_for(entries: usize) -> usize {
+        limit_of(chunks_for(entries))
+    }
+
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.chunks)
     }

@@ -174,15 +174,13 @@ impl<K, V> Linked<K, V> {
         core::ptr::eq(self.0.as_ptr(), entry)
     }
 
-    /// Takes a hold without a use; for the holder of the shard's lock. `None` if it is due.
-    pub(crate) fn hold(&self, now_ns: u64) -> Option<Held<K, V>> {
+    /// Takes a hold without a use; for the holder of the shard's lock, on an entry that is not dead.
+    pub(crate) fn hold(&self) -> Held<K, V> {
         loop {
-            let judgement = self.judge();
-            if judgement.cause_at(now_ns).is_some() {
-                return None;
-            }
-            if self.swap_word(judgement.word, judgement.word.with_one_more_hold()) {
-                return Some(Held(self.0));
+            let word = self.judge().word;
+            debug_assert!(!word.is_dead(), "N1: a dead entry takes no new holds");
+            if self.swap_word(word, word.with_one_more_hold()) {
+                return Held(self.0);
             }
         }
     }

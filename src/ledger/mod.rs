@@ -98,6 +98,29 @@ impl<T> Ledger<T> {
         &self.slab.get(id).token
     }
 
+    pub(crate) fn contains(&self, id: RecordId) -> bool {
+        self.slab.next_from(id.raw()).is_some_and(|(at, _)| at == id)
+    }
+
+    /// Keeps a session from being found by [`coldest`](Self::coldest), until it is shown again
+    /// under the same lock (L1).
+    pub(crate) fn hide_from_eviction(&mut self, id: RecordId) {
+        if let Some(recency) = &mut self.recency {
+            recency.unfile(&mut self.slab, id);
+        }
+    }
+
+    pub(crate) fn show_to_eviction(&mut self, id: RecordId, used_ms: impl Fn(&T) -> u64) {
+        let Some(recency) = &mut self.recency else { return };
+        let key_ms = used_ms(&self.slab.get(id).token);
+        if key_ms < recency.elapsed() {
+            // The wheel has gone on without it: it is in front of all that are filed.
+            recency.file_in_front(&mut self.slab, id, key_ms, used_ms);
+        } else {
+            recency.file(&mut self.slab, id, key_ms);
+        }
+    }
+
     /// The first session at or after record number `from`.
     pub(crate) fn next_from(&self, from: u32) -> Option<(RecordId, &T)> {
         self.slab.next_from(from)
@@ -112,6 +135,12 @@ impl<T> Ledger<T> {
     /// The next record to be looked at: reap it if it is due, else refile it.
     pub(crate) fn next_due(&self) -> Option<RecordId> {
         self.deadlines.next_in_backlog()
+    }
+
+    /// Whether something is waiting in [`next_due`](Self::next_due) that was filed under a tick that
+    /// has passed, not only what is refiled ahead of its time.
+    pub(crate) fn is_due_waiting(&self) -> bool {
+        self.deadlines.has_lowest_backlog()
     }
 
     /// When somebody should look at the deadlines again: 0 for at once, [`NEVER_NS`] for never.

@@ -62,6 +62,11 @@ mod imp {
         }
     }
 
+    /// Waits a moment for others to get on.
+    pub(crate) fn nap() {
+        thread::sleep(core::time::Duration::from_micros(200));
+    }
+
     /// Takes the lock unless that takes longer than `patience`.
     pub(crate) fn lock_within<T>(
         mutex: &Mutex<T>,
@@ -99,11 +104,20 @@ mod imp {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("no model panics under a lock")
         }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
     }
 
     /// loom has no time: only a wake-up ends a sleep.
     pub(crate) fn park(_timeout: Option<core::time::Duration>) {
         thread::park();
+    }
+
+    /// loom has no time: others get on when they are let.
+    pub(crate) fn nap() {
+        thread::yield_now();
     }
 
     /// loom has no time: every holder is waited for.
@@ -135,8 +149,20 @@ mod imp {
 struct Domain {
     collector: Collector,
     issued: AtomicU64,
+    /// The greatest ticket that a note was deferred for.
+    deferred: AtomicU64,
+    /// Notes deferred so far.
+    notes: AtomicU64,
     /// Shared with the notes, some of which may outlive all else.
-    ripe: Arc<AtomicU64>,
+    ripe: Arc<Ripe>,
+}
+
+#[derive(Default)]
+struct Ripe {
+    /// The greatest ticket that is ripe.
+    ticket: AtomicU64,
+    /// Notes that have come due so far.
+    notes: AtomicU64,
 }
 
 impl Domain {
@@ -144,7 +170,9 @@ impl Domain {
         Self {
             collector: Collector::new(),
             issued: AtomicU64::new(0),
-            ripe: Arc::new(AtomicU64::new(0)),
+            deferred: AtomicU64::new(0),
+            notes: AtomicU64::new(0),
+            ripe: Arc::new(Ripe::default()),
         }
     }
 }
@@ -222,14 +250,31 @@ impl Ticket {
         Self(domain().issued.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
-    /// Takes a ticket and has the collector note when it is ripe.
+    /// Has the collector note when all tickets taken so far are ripe.
+    ///
+    /// Does nothing if that is under way, or if [`MOST_NOTES`] are: a note takes 2 KB, and while a
+    /// reader is stuck none comes due. Whoever waits for a ticket calls again.
     pub(crate) fn defer() {
+        let domain = domain();
+        // Relaxed, all four: a note too many or, until the next call, too few. The caller's own
+        // tickets are before it in program order.
+        let is_covered =
+            domain.deferred.load(Ordering::Relaxed) >= domain.issued.load(Ordering::Relaxed);
+        let due_notes = domain.ripe.notes.load(Ordering::Relaxed);
+        if is_covered || domain.notes.load(Ordering::Relaxed) >= due_notes + MOST_NOTES {
+            return;
+        }
         let pin = pin();
         let ticket = Self::take();
-        let ripe = domain().ripe.clone();
+        // Relaxed, both: as above.
+        domain.deferred.fetch_max(ticket.0, Ordering::Relaxed);
+        domain.notes.fetch_add(1, Ordering::Relaxed);
+        let ripe = domain.ripe.clone();
         pin.guard.defer(move || {
             // AcqRel: pairs with the Acquire in is_ripe (E2), also by way of later notes.
-            ripe.fetch_max(ticket.0, Ordering::AcqRel);
+            ripe.ticket.fetch_max(ticket.0, Ordering::AcqRel);
+            // Relaxed: as above.
+            ripe.notes.fetch_add(1, Ordering::Relaxed);
         });
         // Without it the note would sit in this thread's bag until 64 of them had come together.
         pin.guard.flush();
@@ -238,7 +283,7 @@ impl Ticket {
     #[inline]
     pub(crate) fn is_ripe(self) -> bool {
         // Acquire: pairs with the note in defer (E2).
-        domain().ripe.load(Ordering::Acquire) >= self.0
+        domain().ripe.ticket.load(Ordering::Acquire) >= self.0
     }
 }
 
@@ -270,6 +315,8 @@ impl Drop for DrainGuard {
     }
 }
 
+/// Notes under way at most, in the whole process.
+const MOST_NOTES: u64 = 16;
 /// At every 128th pin crossbeam has the pinning thread take old notes from the collector's queue,
 /// and leaves each emptied node (2 KB) in that thread's own bag, until 64 have come together or the
 /// thread ends. Flushing right then keeps readers from holding on to 128 KB each.

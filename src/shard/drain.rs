@@ -4,9 +4,9 @@
 //! one drain at a time a thread: a listener that calls the cache, whose call would drain in turn,
 //! leaves that to the drain that it was called from, instead of recursing.
 
-use super::{After, BITE, Shard, Shared};
+use super::{BITE, Shard, Shared, State};
 use crate::index::Held;
-use crate::platform::sync::{DrainGuard, Ordering};
+use crate::platform::sync::{DrainGuard, MutexGuard, Ordering};
 use crate::retire::Readers;
 
 impl<K, V> Shard<K, V> {
@@ -18,16 +18,17 @@ impl<K, V> Shard<K, V> {
         true
     }
 
-    /// Ends a hold, and frees the entry if it waited only for that. Where that cannot be done from
-    /// here, the caller is told to ring for the reaper.
-    pub(crate) fn release(&self, shared: &Shared<K, V>, held: Held<K, V>) -> Option<After> {
-        if !held.release() || self.drain(shared) {
-            return None;
+    /// Ends a hold, and frees the entry if it waited only for that. Waits for no lock: where it
+    /// cannot be done from here, this is false and the caller rings for the reaper.
+    pub(crate) fn release(&self, shared: &Shared<K, V>, held: Held<K, V>) -> bool {
+        if !held.release() {
+            return true;
         }
-        let mut session = self.open(shared);
-        session.state.garbage.note_released();
-        session.look_by(shared.clock.exact_ns());
-        Some(session.close())
+        // Release: pairs with the swap in `drain_locked`: who sees it sees the hold gone.
+        self.is_released.store(true, Ordering::Release);
+        let Some(_drain) = DrainGuard::enter() else { return false };
+        let Some(state) = self.state.try_lock() else { return false };
+        self.drain_locked(shared, state, Readers::Possible)
     }
 
     /// Frees everything, also what is not ripe: the last handle is gone.
@@ -39,11 +40,26 @@ impl<K, V> Shard<K, V> {
     /// Frees a bite of what is ripe; true if there may be more. To be called inside a
     /// [`DrainGuard`].
     pub(crate) fn drain_some(&self, shared: &Shared<K, V>, readers: Readers) -> bool {
-        let mut state = self.state.lock();
+        self.drain_locked(shared, self.state.lock(), readers)
+    }
+
+    fn drain_locked(
+        &self,
+        shared: &Shared<K, V>,
+        mut state: MutexGuard<'_, State<K, V>>,
+        readers: Readers,
+    ) -> bool {
         if !state.garbage.try_start_draining() {
             return false;
         }
+        // AcqRel: pairs with the store in `release`. All that was released before is looked at now,
+        // and set again if the bite does not reach that far.
+        let was_released = self.is_released.swap(false, Ordering::AcqRel);
         let Some(mut ripe) = state.garbage.take_ripe(BITE, readers) else { return false };
+        if was_released && ripe.is_full(BITE) {
+            // Release: as in `release`.
+            self.is_released.store(true, Ordering::Release);
+        }
         drop(state);
         ripe.free_tables();
         while let Some(removed) = ripe.next_removed() {
@@ -62,7 +78,12 @@ impl<K, V> Shard<K, V> {
 
     /// Whether garbage still waits for its readers or a drainer.
     pub(crate) fn needs_draining(&self) -> bool {
-        self.state.lock().garbage.needs_draining()
+        self.is_released() || self.state.lock().garbage.needs_draining()
+    }
+
+    pub(super) fn is_released(&self) -> bool {
+        // Acquire: pairs with the store in `release`.
+        self.is_released.load(Ordering::Acquire)
     }
 
     /// Closes the open batch of garbage.

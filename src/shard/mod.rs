@@ -30,7 +30,7 @@ use crate::budget::{Budget, Load};
 use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
 use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
-use crate::platform::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::removal::RemovalCause;
 use crate::retire::Garbage;
 
@@ -41,6 +41,9 @@ pub(crate) struct Shard<K, V> {
     /// token.
     dropped: AtomicU64,
     dropped_weight: AtomicU64,
+    /// Whether the last hold on an entry that waits for it was released, and no drainer has looked
+    /// since.
+    is_released: AtomicBool,
     /// Which shard this is.
     number: usize,
 }
@@ -116,6 +119,7 @@ impl<K, V> Shard<K, V> {
             }),
             dropped: AtomicU64::new(0),
             dropped_weight: AtomicU64::new(0),
+            is_released: AtomicBool::new(false),
             number,
         }
     }

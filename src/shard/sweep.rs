@@ -15,8 +15,10 @@ use crate::removal::RemovalCause;
 pub(crate) struct Visit {
     /// How many sessions were reaped.
     pub(crate) reaped: usize,
-    /// Whether another bite is waiting right now.
+    /// Whether another bite is waiting right now, of what is due or of what is to be refiled.
     pub(crate) has_more: bool,
+    /// Whether some of it is due.
+    pub(crate) has_more_due: bool,
     /// When to come again.
     pub(crate) look_ns: u64,
     /// Whether garbage waits for a drainer.
@@ -43,8 +45,14 @@ impl<K, V> Shard<K, V> {
     /// must not suffer.
     pub(crate) fn visit(&self, shared: &Shared<K, V>) -> Visit {
         let Some(state) = lock_within(&self.state, PATIENCE) else {
-            let look_ns = shared.clock.exact_ns().saturating_add(shared.resolution_ns);
-            return Visit { reaped: 0, has_more: false, look_ns, has_garbage: false };
+            let look_ns = shared.clock.exact_ns().saturating_add(MILLI_NS);
+            return Visit {
+                reaped: 0,
+                has_more: false,
+                has_more_due: false,
+                look_ns,
+                has_garbage: false,
+            };
         };
         let mut session = Session::over(self, shared, state);
         let now_ns = shared.clock.exact_ns();
@@ -75,19 +83,27 @@ impl<K, V> Shard<K, V> {
         (visit, session.close())
     }
 
-    /// Evicts the least recently used session, unless it was used after `rival_ms`.
+    /// Evicts the least recently used session but for the one spared, unless it was used after
+    /// `rival_ms`.
     ///
     /// `looks` is how many records may still be examined for this eviction.
     pub(crate) fn evict(
         &self,
         shared: &Shared<K, V>,
-        rival_ms: u64,
+        (rival_ms, spared): (u64, Option<RecordId>),
         looks: &mut usize,
         room: &mut Room<'_>,
     ) -> (Eviction, After) {
         let mut session = self.open(shared);
         let now_ns = shared.clock.exact_ns();
+        let spared = spared.filter(|&id| session.state.ledger.contains(id));
+        if let Some(id) = spared {
+            session.state.ledger.hide_from_eviction(id);
+        }
         let eviction = session.evict_coldest(rival_ms, looks, room, now_ns);
+        if let Some(id) = spared {
+            session.state.ledger.show_to_eviction(id, |entry| entry.used_ms());
+        }
         (eviction, session.close())
     }
 
@@ -100,7 +116,7 @@ impl<K, V> Shard<K, V> {
     ) -> (bool, After) {
         let mut session = self.open(shared);
         let now_ns = shared.clock.exact_ns();
-        let is_there = session.state.ledger.next_from(id.raw()).is_some_and(|(at, _)| at == id);
+        let is_there = session.state.ledger.contains(id);
         let is_done = is_there && session.try_evict(id, used_ms, room, now_ns);
         (is_done, session.close())
     }
@@ -139,7 +155,8 @@ impl<K, V> Shard<K, V> {
         let mut next = from;
         for _ in 0..BITE {
             let (id, entry) = session.state.ledger.next_from(next)?;
-            held.extend(entry.hold(now_ns));
+            let is_live = entry.judge().cause_at(now_ns).is_none();
+            held.extend(is_live.then(|| entry.hold()));
             next = id.raw() + 1;
         }
         Some(next)
@@ -194,8 +211,9 @@ impl<K, V> Session<'_, K, V> {
         Visit {
             reaped,
             has_more: state.ledger.next_due().is_some(),
+            has_more_due: state.ledger.is_due_waiting(),
             look_ns: state.look_ns,
-            has_garbage: state.garbage.needs_draining(),
+            has_garbage: state.garbage.needs_draining() || self.shard.is_released(),
         }
     }
 
@@ -206,11 +224,11 @@ impl<K, V> Session<'_, K, V> {
         room: &mut Room<'_>,
         now_ns: u64,
     ) -> Eviction {
-        let most = BITE.min(*looks);
-        let mut bite = most;
+        let mut bite = BITE.min(*looks);
         loop {
+            let before = bite;
             let coldest = self.state.ledger.coldest(&mut bite, |entry| entry.used_ms());
-            *looks -= most - bite;
+            *looks -= before - bite;
             match coldest {
                 Coldest::Empty => return Eviction::Empty(now_ns / MILLI_NS),
                 Coldest::Unsettled(id, used_ms) => return Eviction::Unsettled(id, used_ms),

@@ -7,7 +7,6 @@ use crate::index::{Entry, Fresh, Held, Succession};
 use crate::ledger::RecordId;
 use crate::lifetime::Spans;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
-use crate::platform::sync::Pin;
 use crate::removal::RemovalCause;
 
 /// On what condition a session is put in.
@@ -41,8 +40,9 @@ pub(crate) struct NotPut<K, V> {
 pub(crate) enum Snag {
     /// It cannot be.
     Refused(Reason),
-    /// It can be as soon as there is room.
-    NeedsRoom(Load),
+    /// It can be as soon as there is room. The session that it would replace is not to be evicted
+    /// for it.
+    NeedsRoom(Load, Option<RecordId>),
     /// The session to be updated is no longer the key's, or is over.
     Lost,
 }
@@ -76,7 +76,8 @@ impl<K: Eq, V> Shard<K, V> {
         let wanted = Load { entries: 1, weight: fresh.weight() };
         let need = wanted.beyond(had);
         if !room.try_cover(need) {
-            return Err(NotPut { fresh, snag: Snag::NeedsRoom(need) });
+            let spared = incumbent.map(|incumbent| incumbent.id);
+            return Err(NotPut { fresh, snag: Snag::NeedsRoom(need, spared) });
         }
         match incumbent {
             None => session.link(fresh, spans, now_ns),
@@ -174,42 +175,46 @@ impl<K, V> Session<'_, K, V> {
         Ok(())
     }
 
-    /// Kills an entry that the caller has found under this lock, and takes it out.
-    ///
-    /// Tells why it was over already, if it was.
-    fn take_out(&mut self, entry: &Entry<K, V>, cause: RemovalCause) -> Option<RemovalCause> {
+    /// Kills the entry of a record and takes it out; tells why it was over already, if it was.
+    fn take_out(&mut self, id: RecordId, cause: RemovalCause) -> Option<RemovalCause> {
         let now_ns = self.shared.clock.exact_ns();
-        let due = entry.kill(now_ns);
-        let load = self.unlink(entry.record(), due.unwrap_or(cause), now_ns);
+        let due = self.state.ledger.get(id).kill(now_ns);
+        let load = self.unlink(id, due.unwrap_or(cause), now_ns);
         self.shared.budget.release(load);
         due
     }
 }
 
 impl<K, V> Shard<K, V> {
-    /// Removes a key's session; gives it if it was live. What is due goes with its true cause.
-    pub(crate) fn remove<'p>(
-        &'p self,
+    /// Removes a key's session; gives a hold on it if it was live. What is due goes with its true
+    /// cause.
+    pub(crate) fn remove(
+        &self,
         shared: &Shared<K, V>,
-        pin: &'p Pin,
         hash: u32,
         same_key: impl Fn(&K) -> bool,
-    ) -> (Option<&'p Entry<K, V>>, Option<After>) {
+    ) -> (Option<Held<K, V>>, After) {
         let mut session = self.open(shared);
-        let Some(entry) = self.index.find(pin, hash, same_key) else { return (None, None) };
-        let due = session.take_out(entry, RemovalCause::Removed);
-        (due.is_none().then_some(entry), Some(session.close()))
+        let state = &*session.state;
+        let found = self.index.find_linked(&state.writer, hash, same_key);
+        let Some(id) = found.map(Entry::record) else { return (None, session.close()) };
+        // Held before it dies, for a dead entry takes no holds; let go again if it was over. Nobody
+        // waits for it yet: it becomes an orphan only when a drainer, under this lock, takes it.
+        let held = state.ledger.get(id).hold();
+        let is_over = session.take_out(id, RemovalCause::Removed).is_some();
+        if is_over {
+            held.release();
+            return (None, session.close());
+        }
+        (Some(held), session.close())
     }
 
-    /// Removes this very session; `None` if it is gone already or its time is up.
-    pub(crate) fn remove_held(&self, shared: &Shared<K, V>, held: &Held<K, V>) -> Option<After> {
+    /// Removes this very session; false if it is gone already or its time is up.
+    pub(crate) fn remove_held(&self, shared: &Shared<K, V>, held: &Held<K, V>) -> (bool, After) {
         let mut session = self.open(shared);
-        if held.is_dead() {
-            return None;
-        }
-        let due = session.take_out(held, RemovalCause::Removed);
-        let after = session.close();
-        due.is_none().then_some(after)
+        let is_removed =
+            !held.is_dead() && session.take_out(held.record(), RemovalCause::Removed).is_none();
+        (is_removed, session.close())
     }
 
     /// Measures a session's lifetimes anew from now. `None` if the key has no live one.

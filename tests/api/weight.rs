@@ -148,7 +148,7 @@ fn a_heavier_replacement_evicts_the_coldest_first() {
 }
 
 #[test]
-fn a_heavier_replacement_of_the_coldest_evicts_it_too() {
+fn a_heavier_replacement_of_the_coldest_evicts_the_next_coldest() {
     let stage = weighed(10);
     for (key, value) in [("a", 2), ("b", 3), ("c", 5)] {
         stage.put(key, value);
@@ -157,7 +157,7 @@ fn a_heavier_replacement_of_the_coldest_evicts_it_too() {
     stage.put("a", 4);
     let mut events = stage.events();
     events.sort_by_key(|event| event.0);
-    assert_eq!(events, [("a", 2, RemovalCause::Evicted), ("b", 3, RemovalCause::Evicted)]);
+    assert_eq!(events, [("a", 2, RemovalCause::Replaced), ("b", 3, RemovalCause::Evicted)]);
     assert_eq!((stage.cache.weight(), stage.cache.peek("a")), (9, Some(4)));
 }
 

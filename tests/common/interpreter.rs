@@ -157,12 +157,14 @@ impl Twin {
         });
         drop(value);
         same("update's closure sees", seen, self.model.find(key).map(|session| session.serial))?;
+        let is_coldest = self.model.live().next().is_some_and(|first| first.key == key);
+        let had = self.model.live().count();
         let expected = self.model.update(key, serial, self.weight(weight));
         if let Ok(is_updated) = offered {
             same("update", is_updated, expected == Updated::Yes)?;
         }
-        if seen.is_some() && expected == Updated::Gone {
-            self.reached.self_evictions += 1;
+        if expected == Updated::Yes && is_coldest && self.model.live().count() < had {
+            self.reached.spared += 1;
         }
         let refusal = match expected {
             Updated::Refused(reason) => Some(reason),

@@ -12,9 +12,7 @@
 //!   and the deadlines too.
 //! - **M3** A session that takes its key's place needs only the difference in weight. Where that
 //!   room is lacking, all that is dead is reaped first; then, under `OnFull::Evict`, the coldest
-//!   session goes, one at a time, until it is there. Whoever held the key may be among them: then
-//!   an insertion needs a whole place and goes on, `replace` finds its key absent, and so does
-//!   `update`, which says `Ok(false)`.
+//!   session goes, one at a time, until it is there; but never the one whose place it is.
 //! - **M4** What is refused changes nothing but what M3 made room by.
 //! - **M5** Every insertion ends in exactly one event; the events of one key come in the order of
 //!   its removals.
@@ -112,7 +110,7 @@ pub(crate) enum Entrance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Updated {
     Yes,
-    /// The key is absent, or was evicted to make room for its own new value.
+    /// The key is absent.
     Gone,
     Refused(Reason),
 }
@@ -251,7 +249,8 @@ impl Model {
             if self.limits.on_full == OnFull::Reject {
                 return Err(Reason::Full);
             }
-            self.unlink(0, RemovalCause::Evicted);
+            let coldest = self.coldest_first.iter().position(|session| session.key != key);
+            self.unlink(coldest.expect("what fits alone has room alone"), RemovalCause::Evicted);
         }
         Ok(false)
     }

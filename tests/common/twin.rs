@@ -24,8 +24,8 @@ pub(crate) struct Setup {
 pub(crate) struct Reached {
     pub(crate) causes: Vec<(RemovalCause, u64)>,
     pub(crate) reasons: Vec<Reason>,
-    /// Updates whose session was evicted to make room for its own new value.
-    pub(crate) self_evictions: u64,
+    /// Updates of the coldest session for which others were evicted.
+    pub(crate) spared: u64,
 }
 
 #[derive(Clone)]

@@ -139,6 +139,26 @@ impl Level {
         slab.get_mut(id).links[LANE] = Links { prev: before, next: end };
     }
 
+    /// Moves the last record of the slot at `place` to before `next`, which is in the same slot.
+    pub(super) fn move_before<T, const LANE: usize>(
+        &mut self,
+        slab: &mut Slab<T>,
+        place: u32,
+        id: RecordId,
+        next: RecordId,
+    ) {
+        let last = slab.get(id).links[LANE];
+        self.set_tail(place, last.prev);
+        slab.get_mut(RecordId(last.prev)).links[LANE].next = last.next;
+        let prev = slab.get(next).links[LANE].prev;
+        slab.get_mut(id).links[LANE] = Links { prev, next: next.raw() };
+        slab.get_mut(next).links[LANE].prev = id.raw();
+        match record(prev) {
+            Some(prev) => slab.get_mut(prev).links[LANE].next = id.raw(),
+            None => self.set_head(place, id.raw()),
+        }
+    }
+
     /// The list at `place` starts with `head` now.
     pub(super) fn set_head(&mut self, place: u32, head: u32) {
         self.slot_mut(place).head = head;

@@ -72,6 +72,30 @@ impl<const LANE: usize> Wheel<LANE> {
         self.look_at(level, position, key)
     }
 
+    /// Files a record whose key has passed under the current tick, among those at its head whose
+    /// keys have passed as well, in the order of their keys.
+    pub(super) fn file_in_front<T>(
+        &mut self,
+        slab: &mut Slab<T>,
+        id: RecordId,
+        key: u64,
+        key_of: impl Fn(&T) -> u64,
+    ) {
+        let place = (self.elapsed % RING) as u32;
+        self.file(slab, id, key);
+        let mut at = self.levels[0].head_at(u64::from(place));
+        while let Some(next) = at.filter(|&next| next != id) {
+            let record = slab.get(next);
+            if key_of(&record.token) > key {
+                break;
+            }
+            at = record.links[LANE].next_record();
+        }
+        if let Some(next) = at.filter(|&next| next != id) {
+            self.levels[0].move_before::<T, LANE>(slab, place, id, next);
+        }
+    }
+
     /// When a slot with this smallest key wants attention, as a key.
     fn look_at(&self, level: u32, position: u64, min: u64) -> u64 {
         if level == 0 {
@@ -136,6 +160,11 @@ impl<const LANE: usize> Wheel<LANE> {
     /// again or remove it.
     pub(super) fn next_in_backlog(&self) -> Option<RecordId> {
         self.levels.iter().find_map(|level| level.backlog.head())
+    }
+
+    /// Whether single ticks are waiting in the backlog.
+    pub(super) fn has_lowest_backlog(&self) -> bool {
+        self.levels.first().is_some_and(|level| level.backlog.head().is_some())
     }
 
     /// When somebody should look next: a lower bound, [`u64::MAX`] if never.
