@@ -16,6 +16,8 @@ mod capacity;
 mod ending;
 #[path = "promises/freeing.rs"]
 mod freeing;
+#[path = "promises/handover.rs"]
+mod handover;
 #[path = "promises/touching.rs"]
 mod touching;
 #[path = "promises/witness.rs"]

@@ -31,6 +31,10 @@ use crate::shard::Shard;
 /// destructor before it returns, unless it happens in a listener or a destructor on that very
 /// thread, which then does the rest.
 ///
+/// A session may hold a handle, of this cache or of another one; it goes when the session does. Only
+/// do not let the sessions of two caches hold the last handles of each other: the two reapers would
+/// wait for each other.
+///
 /// See the [crate's documentation](crate) for what the cache promises.
 ///
 /// # Locking

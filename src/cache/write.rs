@@ -21,8 +21,9 @@ where
     /// Puts a session in, in place of the key's old one if there is one.
     ///
     /// If there is no room, what is due is reaped, and then the least recently used sessions are
-    /// evicted; or the session is handed back, with [`OnFull::Reject`](crate::OnFull::Reject). A
-    /// live session can always be replaced by one that is not heavier.
+    /// evicted, but for the one to be replaced; or the session is handed back, with
+    /// [`OnFull::Reject`](crate::OnFull::Reject). A live session can always be replaced by one that
+    /// is not heavier.
     ///
     /// **Locking:** the key's shard; where room is needed also a lock that one thread at a time
     /// gathers room under, and one other shard at a time. **Complexity:** constant on average; an

@@ -101,9 +101,9 @@ impl Op {
         match kind {
             0..40 => Self::Insert { key, weight },
             40..75 => Self::InsertFor { key, weight, span },
-            75..85 => Self::InsertIfAbsent { key, weight, span },
-            85..95 => Self::Replace { key, weight, span },
-            95..110 => Self::Update { key, weight },
+            75..81 => Self::InsertIfAbsent { key, weight, span },
+            81..89 => Self::Replace { key, weight, span },
+            89..110 => Self::Update { key, weight },
             110..130 => Self::Get { key },
             130..140 => Self::Read { key },
             140..145 => Self::Peek { key },
@@ -129,8 +129,8 @@ impl Op {
 /// Mostly light, sometimes nothing, now and then heavier than any cache here can take.
 fn decode_weight(byte: u8) -> u64 {
     match byte {
-        0..250 => u64::from(byte % 9),
-        250..254 => u64::from(byte - 230),
+        0..160 => u64::from(byte % 9),
+        160..254 => u64::from(byte % 24),
         254 => 1_000,
         255 => u64::MAX,
     }
