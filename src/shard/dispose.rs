@@ -55,13 +55,20 @@ impl<K, V> Disposal<K, V> {
     }
 }
 
-/// Runs user code; counts its panic, and that of dropping what it panicked with.
+/// Runs user code; counts its panic, and drops what it panicked with.
 fn survive(panics: &AtomicU64, user_code: impl FnOnce()) {
     // Nothing of ours is inside: the session has been taken apart, and the counters are atomic.
     let mut outcome = catch_unwind(AssertUnwindSafe(user_code));
-    while let Err(payload) = outcome {
+    if outcome.is_err() {
         // Relaxed: a figure.
         panics.fetch_add(1, Ordering::Relaxed);
+    }
+    for _ in 0..MOST_PAYLOADS {
+        let Err(payload) = outcome else { return };
         outcome = catch_unwind(AssertUnwindSafe(|| drop(payload)));
     }
+    core::mem::forget(outcome);
 }
+
+/// A payload may panic when it is dropped, and with another such payload; somewhere it must end.
+const MOST_PAYLOADS: usize = 16;
