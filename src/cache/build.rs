@@ -69,8 +69,10 @@ where
                 last.finish();
             }
         };
-        let thread = reaper::spawn(&self.core.alarm, clock, move || worker.reaper_pass(), farewell)
-            .map_err(BuildError::Thread)?;
+        let mut dirty = Vec::with_capacity(self.core.shards.len());
+        let work = move || worker.reaper_pass(&mut dirty);
+        let thread =
+            reaper::spawn(&self.core.alarm, clock, work, farewell).map_err(BuildError::Thread)?;
         *self.core.reaper.lock() = Some(thread);
         Ok(())
     }

@@ -71,10 +71,11 @@ impl<K, V, S> Core<K, V, S> {
 
     /// One waking of the reaper: unlinks what is due, then frees what nobody reads any more. Leaves
     /// the alarm set for the next time.
-    pub(super) fn reaper_pass(&self) {
+    ///
+    /// `dirty` is scratch, kept from pass to pass: the reaper must not wait for the allocator.
+    pub(super) fn reaper_pass(&self, dirty: &mut Vec<usize>) {
         // Relaxed: a figure.
         self.wakeups.fetch_add(1, Ordering::Relaxed);
-        let mut dirty = Vec::new();
         loop {
             self.alarm.disarm();
             let mut look_ns = NEVER_NS;
@@ -93,7 +94,7 @@ impl<K, V, S> Core<K, V, S> {
                 return;
             }
             // All that is due is unlinked before any listener is called.
-            if has_more_due || (!dirty.is_empty() && !self.drain_dirty(&mut dirty)) {
+            if has_more_due || (!dirty.is_empty() && !self.drain_dirty(dirty)) {
                 continue;
             }
             // Slots that are emptied ahead of their time go on between drains.
