@@ -58,6 +58,11 @@ impl<K, V, S> Core<K, V, S> {
             if room.try_cover(need) || self.reap_due(room, need, follow_ups) {
                 return Some(true);
             }
+            // The reaper may have been faster at what is due: it gives the room back before it
+            // publishes that nothing is due any more.
+            if room.try_cover(need) {
+                return Some(true);
+            }
             if self.on_full == OnFull::Reject {
                 return Some(false);
             }

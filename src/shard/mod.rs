@@ -89,8 +89,9 @@ pub(crate) struct After {
 impl<K, V> Shared<K, V> {
     /// Whether this shard may hold a session whose deadline has passed.
     pub(crate) fn may_be_due(&self, shard: usize, now_ns: u64) -> bool {
-        // Relaxed: a hint; what it misses was filed just now.
-        self.due[shard].load(Ordering::Relaxed) <= now_ns
+        // Acquire: pairs with the store in `publish_earliest`: who sees that nothing is due any more
+        // sees the room that it had. What it misses was filed just now.
+        self.due[shard].load(Ordering::Acquire) <= now_ns
     }
 }
 
@@ -167,8 +168,8 @@ impl<'s, K, V> Session<'s, K, V> {
 
     fn publish_earliest(&mut self, earliest_ns: u64) {
         self.state.earliest_ns = earliest_ns;
-        // Relaxed: a hint for gatherers (M5 holds for whoever takes the lock).
-        self.shared.due[self.shard.number].store(earliest_ns, Ordering::Relaxed);
+        // Release: pairs with the load in `may_be_due`. M5 holds for whoever takes the lock.
+        self.shared.due[self.shard.number].store(earliest_ns, Ordering::Release);
     }
 
     /// Takes a killed entry out of index and ledger and retires it. The caller gives its room back.

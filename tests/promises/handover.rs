@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sundown::{Cache, Lifetime, ManualClock, Reaper};
+use sundown::{Cache, Lifetime, ManualClock, OnFull, Reaper};
 
 use super::witness::{alone, eventually};
 
@@ -164,4 +164,37 @@ fn closing_waits_for_a_stuck_reader_and_then_drops_everything() {
         assert!(reader.join().expect("it does not panic"));
     });
     assert_eq!(cache.stats().retired.count, 0);
+}
+
+/// One session is due in a full cache that rejects; the reaper and the insertion both go for it.
+#[test]
+fn nobody_is_refused_because_the_reaper_was_faster() {
+    let _alone = alone();
+    let clock = ManualClock::new();
+    let cache = Cache::<u64, ()>::builder()
+        .max_entries(4_000)
+        .shards(1_024)
+        .on_full(OnFull::Reject)
+        .clock(clock.clone())
+        .build()
+        .expect("it builds");
+    for key in 0..3_999 {
+        cache.insert(key, ()).expect("there is room");
+    }
+    let life = |ms| Lifetime::default().live(Duration::from_millis(ms));
+    for round in 0..5_000_u64 {
+        let key = 10_000 + 2 * round;
+        cache.insert_for(key, (), life(5)).expect("there is room for one");
+        thread::sleep(Duration::from_micros(100));
+        clock.advance(Duration::from_millis(10));
+        // Anywhere in the reaper's walk over the shards.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_nanos(round * 61 % 200_000) {
+            std::hint::spin_loop();
+        }
+        let refused = cache.insert_for(key + 1, (), life(0)).err();
+        assert!(refused.is_none(), "round {round}: {refused:?} with one session due");
+        clock.advance(Duration::from_millis(10));
+        eventually("the last one is reaped", || cache.len() == 3_999);
+    }
 }
