@@ -49,9 +49,7 @@ impl<K, V, S> Core<K, V, S> {
 
     /// Does what a call on a shard has left to do. No lock may be held.
     pub(super) fn follow_up(&self, shard: &Shard<K, V>, after: After) {
-        if after.look_ns != NEVER_NS {
-            self.alarm.ring_by(after.look_ns);
-        }
+        self.alarm.ring_by(after.look_ns);
         if after.has_full_batch {
             self.help(shard);
         }
@@ -150,10 +148,10 @@ impl<K, V, S> Core<K, V, S> {
         reaped
     }
 
-    /// Frees what nobody reads any more; false if something had to be left.
-    pub(super) fn free_garbage(&self) -> bool {
+    /// Frees what nobody reads any more, but for what the current thread would wait for itself.
+    pub(super) fn free_garbage(&self) {
         if is_pinned() || DrainGuard::is_active() {
-            return false;
+            return;
         }
         Ticket::defer();
         turn_epoch();
@@ -161,7 +159,6 @@ impl<K, V, S> Core<K, V, S> {
         for shard in &self.shards {
             shard.drain(&self.shared);
         }
-        true
     }
 
     /// Unlinks everything, for one cause.

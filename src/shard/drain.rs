@@ -10,12 +10,11 @@ use crate::platform::sync::{DrainGuard, MutexGuard, Ordering};
 use crate::retire::Readers;
 
 impl<K, V> Shard<K, V> {
-    /// Frees all that is ripe, unless another thread is at it. False if this thread is: then its
-    /// outer drain, or the reaper, has to.
-    pub(crate) fn drain(&self, shared: &Shared<K, V>) -> bool {
-        let Some(_drain) = DrainGuard::enter() else { return false };
+    /// Frees all that is ripe, unless another thread is at it, or this one is: then its outer drain
+    /// or the reaper has to.
+    pub(crate) fn drain(&self, shared: &Shared<K, V>) {
+        let Some(_drain) = DrainGuard::enter() else { return };
         while self.drain_some(shared, Readers::Possible) {}
-        true
     }
 
     /// Ends a hold, and frees the entry if it waited only for that. Waits for no lock: where it
@@ -38,7 +37,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Frees a bite of what is ripe; true if there may be more. To be called inside a
-    /// [`DrainGuard`].
+    /// [`DrainGuard`], unless nobody can call the cache any more.
     pub(crate) fn drain_some(&self, shared: &Shared<K, V>, readers: Readers) -> bool {
         self.drain_locked(shared, self.state.lock(), readers)
     }
@@ -65,7 +64,7 @@ impl<K, V> Shard<K, V> {
         while let Some(removed) = ripe.next_removed() {
             let weight = removed.weight;
             shared.disposal.dispose(removed, &shared.clock);
-            // Release, both: pair with the loads in `figures` and `audit`: who sees the count sees
+            // Release, both: pair with the loads in `add_figures` and `audit`: who sees the count sees
             // the destructor's work. Only the drainer adds.
             self.dropped_weight.fetch_add(weight, Ordering::Release);
             self.dropped.fetch_add(1, Ordering::Release);
