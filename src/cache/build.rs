@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::Cache;
-use super::core::Core;
+use super::core::{Core, Round};
 use crate::budget::Budget;
 use crate::builder::Builder;
 use crate::error::BuildError;
@@ -69,8 +69,8 @@ where
                 last.finish();
             }
         };
-        let mut dirty = Vec::with_capacity(self.core.shards.len());
-        let work = move || worker.reaper_pass(&mut dirty);
+        let mut round = Round::through(self.core.shards.len());
+        let work = move || worker.reaper_pass(&mut round);
         let thread =
             reaper::spawn(&self.core.alarm, clock, work, farewell).map_err(BuildError::Thread)?;
         *self.core.reaper.lock() = Some(thread);

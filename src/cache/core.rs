@@ -16,7 +16,7 @@ use crate::platform::sync::{
 use crate::reaper::Alarm;
 use crate::removal::{OnFull, RemovalCause};
 use crate::retire::Readers;
-use crate::shard::{After, Shard, Shared};
+use crate::shard::{After, Shard, Shared, Visit};
 
 pub(crate) struct Core<K, V, S> {
     pub(super) shards: Box<[CachePadded<Shard<K, V>>]>,
@@ -35,6 +35,37 @@ pub(crate) struct Core<K, V, S> {
     /// User handles; the reaper's own share of the core does not count.
     pub(super) handles: AtomicUsize,
     pub(super) reaper: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+/// What the reaper finds on its way through the shards. Its room is kept from pass to pass: the
+/// reaper must not wait for the allocator.
+pub(super) struct Round {
+    /// Where garbage waits for a drainer.
+    dirty: Vec<usize>,
+    /// Whose lock was taken at the first attempt.
+    busy: Vec<usize>,
+    look_ns: u64,
+    has_more_due: bool,
+}
+
+impl Round {
+    pub(super) fn through(shards: usize) -> Self {
+        let (dirty, busy) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
+        Self { dirty, busy, look_ns: NEVER_NS, has_more_due: false }
+    }
+
+    fn clear(&mut self) {
+        self.dirty.clear();
+        (self.look_ns, self.has_more_due) = (NEVER_NS, false);
+    }
+
+    fn note(&mut self, number: usize, visit: Visit) {
+        self.has_more_due |= visit.has_more_due;
+        self.look_ns = self.look_ns.min(visit.look_ns);
+        if visit.has_garbage {
+            self.dirty.push(number);
+        }
+    }
 }
 
 impl<K, V, S> Core<K, V, S> {
@@ -69,34 +100,33 @@ impl<K, V, S> Core<K, V, S> {
 
     /// One waking of the reaper: unlinks what is due, then frees what nobody reads any more. Leaves
     /// the alarm set for the next time.
-    ///
-    /// `dirty` is scratch, kept from pass to pass: the reaper must not wait for the allocator.
-    pub(super) fn reaper_pass(&self, dirty: &mut Vec<usize>) {
+    pub(super) fn reaper_pass(&self, round: &mut Round) {
         // Relaxed: a figure.
         self.wakeups.fetch_add(1, Ordering::Relaxed);
         loop {
             self.alarm.disarm();
-            let mut look_ns = NEVER_NS;
-            let mut has_more_due = false;
-            dirty.clear();
+            round.clear();
             for (number, shard) in self.shards.iter().enumerate() {
-                let visit = shard.visit(&self.shared);
-                has_more_due |= visit.has_more_due;
-                look_ns = look_ns.min(visit.look_ns);
-                if visit.has_garbage {
-                    dirty.push(number);
+                match shard.try_visit(&self.shared) {
+                    Some(visit) => round.note(number, visit),
+                    None => round.busy.push(number),
                 }
             }
-            self.alarm.lower(look_ns);
+            // Whoever has such a lock may have lost the processor: nobody else waits for that.
+            while let Some(number) = round.busy.pop() {
+                round.note(number, self.shards[number].visit(&self.shared));
+            }
+            self.alarm.lower(round.look_ns);
             if self.alarm.is_stopped() {
                 return;
             }
             // All that is due is unlinked before any listener is called.
-            if has_more_due || (!dirty.is_empty() && !self.drain_dirty(dirty)) {
+            let is_clean = round.dirty.is_empty();
+            if round.has_more_due || (!is_clean && !self.drain_dirty(&mut round.dirty)) {
                 continue;
             }
             // Slots that are emptied ahead of their time go on between drains.
-            if look_ns > self.shared.clock.exact_ns() {
+            if round.look_ns > self.shared.clock.exact_ns() {
                 return;
             }
         }

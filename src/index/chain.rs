@@ -40,6 +40,23 @@ impl<K, V> Chain<K, V> {
         self.len += 1;
     }
 
+    /// Moves all of `other` to the end of this chain, in constant time.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        let other = core::mem::replace(other, Self::new());
+        let Some(tail) = NonNull::new(self.tail) else {
+            *self = other;
+            return;
+        };
+        if !other.head.is_null() {
+            // SAFETY: the chain owns the tokens of its entries, so the tail exists.
+            let tail = unsafe { tail.as_ref() };
+            // Release: as in `push`; a tag stays a tag.
+            tail.link.store(tagged(other.head), Ordering::Release);
+            self.tail = other.tail;
+            self.len += other.len;
+        }
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Unlinked<K, V>> {
         let head = NonNull::new(self.head)?;
         // SAFETY: the chain owns the tokens of its entries, so the head exists.

@@ -23,7 +23,7 @@ mod sweep;
 mod write;
 
 pub(crate) use dispose::{Disposal, Listener};
-pub(crate) use sweep::Eviction;
+pub(crate) use sweep::{Eviction, Visit};
 pub(crate) use write::{Mode, NotPut, Snag};
 
 use crate::budget::{Budget, Load};

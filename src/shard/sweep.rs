@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use super::{After, BITE, Session, Shard, Shared};
+use super::{After, BITE, Session, Shard, Shared, State};
 use crate::budget::Room;
 use crate::index::Held;
 use crate::ledger::{Coldest, RecordId};
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
-use crate::platform::sync::lock_within;
+use crate::platform::sync::{MutexGuard, lock_within};
 use crate::removal::RemovalCause;
 
 /// What a visit came to.
@@ -40,9 +40,13 @@ pub(crate) enum Eviction {
 
 impl<K, V> Shard<K, V> {
     /// The reaper's visit: reaps a bite of what is due by whole ticks, settles, seals the garbage.
-    ///
-    /// Does not wait for long for a lock whose holder is stuck in the user's `Eq`: the other shards
-    /// must not suffer.
+    /// `None` if the lock is taken: the other shards come first.
+    pub(crate) fn try_visit(&self, shared: &Shared<K, V>) -> Option<Visit> {
+        Some(self.visit_locked(shared, self.state.try_lock()?))
+    }
+
+    /// Like [`try_visit`](Self::try_visit), and waits for the lock, but not for long: its holder may
+    /// be stuck in the user's `Eq`.
     pub(crate) fn visit(&self, shared: &Shared<K, V>) -> Visit {
         let Some(state) = lock_within(&self.state, PATIENCE) else {
             let look_ns = shared.clock.exact_ns().saturating_add(MILLI_NS);
@@ -54,6 +58,10 @@ impl<K, V> Shard<K, V> {
                 has_garbage: false,
             };
         };
+        self.visit_locked(shared, state)
+    }
+
+    fn visit_locked(&self, shared: &Shared<K, V>, state: MutexGuard<'_, State<K, V>>) -> Visit {
         let mut session = Session::over(self, shared, state);
         let now_ns = shared.clock.exact_ns();
         let reaped = session.reap_bite(now_ns, false);
