@@ -188,7 +188,7 @@ where
         (left_ns > 0).then(|| Expiry::In(std::time::Duration::from_nanos(left_ns)))
     }
 
-    /// Begins a look-up: hashes, has the chunk fetched, and samples the clock meanwhile.
+    /// Begins a look-up: hashes, and has the chunk fetched while the caller pins.
     #[inline]
     pub(super) fn probe<Q>(&self, key: &Q) -> Probe<'_, K, V, S>
     where
@@ -198,7 +198,7 @@ where
         let hash = core.hash(key);
         let shard = core.shard(hash);
         shard.index().prefetch(hash.index);
-        Probe { core, shard, hash: hash.index, coarse_ns: core.shared.clock.coarse_ns() }
+        Probe { core, shard, hash: hash.index }
     }
 
     #[inline]
@@ -216,7 +216,6 @@ pub(super) struct Probe<'c, K, V, S> {
     core: &'c Core<K, V, S>,
     shard: &'c Shard<K, V>,
     hash: u32,
-    coarse_ns: u64,
 }
 
 impl<'c, K, V, S> Probe<'c, K, V, S> {
@@ -228,7 +227,7 @@ impl<'c, K, V, S> Probe<'c, K, V, S> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let look = (self.coarse_ns, &self.core.shared.clock, wish);
+        let look = (&self.core.shared.clock, wish);
         let shard = self.shard;
         shard.index().look_up(pin, self.hash, |other| other.borrow() == key, look)
     }
@@ -240,7 +239,7 @@ impl<'c, K, V, S> Probe<'c, K, V, S> {
         Q: Eq + ?Sized,
     {
         let (core, shard) = (self.core, self.shard);
-        let look = (self.coarse_ns, &core.shared.clock, wish);
+        let look = (&core.shared.clock, wish);
         let held = shard.index().hold(pin, self.hash, |other| other.borrow() == key, look)?;
         Some(Hold { core, shard, held: Some(held) })
     }

@@ -175,12 +175,14 @@ impl<K, V> Entry<K, V> {
 
     /// Decides whether a reader may have this session, and if so leaves its trace.
     ///
-    /// `coarse_ns` is the reader's sample of the coarse clock; where the deadline is near, the exact
-    /// clock decides. Takes no lock; a compare-and-swap is repeated only if another succeeded.
+    /// The coarse clock tells the time, and where the deadline is near, the exact one decides. It
+    /// is sampled once the entry is known, so that it runs while the entry's lines are on their way.
+    /// Takes no lock; a compare-and-swap is repeated only if another succeeded.
     #[inline]
-    pub(crate) fn look(&self, coarse_ns: u64, clock: &Clock, wish: Use) -> Look {
+    pub(crate) fn look(&self, clock: &Clock, wish: Use) -> Look {
+        let mut judgement = self.judge();
+        let coarse_ns = clock.coarse_ns();
         loop {
-            let judgement = self.judge();
             if judgement.word.is_dead() {
                 return Look::Dead;
             }
@@ -200,6 +202,7 @@ impl<K, V> Entry<K, V> {
             if after == judgement.word || self.swap_word(judgement.word, after) {
                 return Look::Live;
             }
+            judgement = self.judge();
         }
     }
 

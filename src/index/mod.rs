@@ -91,12 +91,12 @@ impl<K, V> Index<K, V> {
         pin: &'p Pin,
         hash: u32,
         same_key: impl Fn(&K) -> bool,
-        (coarse_ns, clock, wish): (u64, &Clock, Use),
+        (clock, wish): (&Clock, Use),
     ) -> Option<&'p Entry<K, V>> {
         loop {
             let mut entry = self.find(pin, hash, &same_key)?;
             loop {
-                match entry.look(coarse_ns, clock, wish) {
+                match entry.look(clock, wish) {
                     Look::Live => return Some(entry),
                     Look::Due => return None,
                     Look::Dead => match entry.after(pin) {
@@ -116,10 +116,10 @@ impl<K, V> Index<K, V> {
         pin: &Pin,
         hash: u32,
         same_key: impl Fn(&K) -> bool,
-        (coarse_ns, clock, wish): (u64, &Clock, Use),
+        (clock, wish): (&Clock, Use),
     ) -> Option<Held<K, V>> {
         debug_assert!(matches!(wish, Use::Hold | Use::TouchAndHold), "only these take a hold");
-        let entry = self.look_up(pin, hash, same_key, (coarse_ns, clock, wish))?;
+        let entry = self.look_up(pin, hash, same_key, (clock, wish))?;
         // SAFETY: the look has taken a hold, for which this is the only token.
         Some(unsafe { Held::of(entry) })
     }

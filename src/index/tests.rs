@@ -160,7 +160,7 @@ fn held_entry_is_freed_by_its_last_hold() {
     fixture.insert(1, 10, 7);
     let clock = crate::Clock::monotonic();
     let hold = |fixture: &Fixture| {
-        let look = (clock.coarse_ns(), &clock, Use::Hold);
+        let look = (&clock, Use::Hold);
         fixture.index.hold(&pin(), 7, |key| *key == 1, look)
     };
     let (first, second) = (hold(&fixture).expect("live"), hold(&fixture).expect("live"));

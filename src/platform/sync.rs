@@ -196,7 +196,7 @@ impl Member {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pin(&self) -> Pin {
         let is_outermost = !self.handle.is_pinned();
         let guard = self.handle.pin();
@@ -204,11 +204,22 @@ impl Member {
             let pins = self.pins.get();
             self.pins.set(pins.wrapping_add(1));
             if pins % PINS_PER_COLLECTION == 0 {
-                guard.flush();
+                flush(&guard);
             }
         }
         Pin { guard, stripe: self.claim.stripe(), not_send: PhantomData }
     }
+}
+
+/// The pin of a thread whose membership has ended before the thread itself.
+#[cold]
+fn pin_anyway() -> Pin {
+    Member::join().pin()
+}
+
+#[cold]
+fn flush(guard: &Guard) {
+    guard.flush();
 }
 
 /// Keeps every entry that its holder can reach from being freed.
@@ -222,7 +233,7 @@ pub(crate) struct Pin {
 /// Pins the current thread: 6 ns, no lock, no waiting.
 #[inline]
 pub(crate) fn pin() -> Pin {
-    with_member(Member::pin).unwrap_or_else(|| Member::join().pin())
+    with_member(Member::pin).unwrap_or_else(pin_anyway)
 }
 
 /// Whether the current thread is inside a pin, which it must not wait for.

@@ -69,7 +69,7 @@ fn supersede(
 fn get(index: &Index<u32, Canary>) -> Option<u32> {
     let clock = Clock::monotonic();
     let pin = pin();
-    let look = (0, &clock, Use::Peek);
+    let look = (&clock, Use::Peek);
     index.look_up(&pin, 7, |key| *key == 1, look).map(|entry| entry.value().name())
 }
 
@@ -206,7 +206,7 @@ fn loom_touch_that_was_returned_keeps_the_session_alive() {
             thread::spawn(move || {
                 let pin = pin();
                 let entry: Option<&Entry<u32, Canary>> = index.find(&pin, 7, |key| *key == 1);
-                entry.map(|entry| entry.look(10 * MILLI_NS, &clock, Use::Touch))
+                entry.map(|entry| entry.look(&clock, Use::Touch))
             })
         };
         // Untouched it is over at 11 ms, touched at 10 ms it lives until 15 ms.
@@ -243,7 +243,7 @@ fn loom_held_entry_is_freed_once_and_after_its_hold() {
         let clock = Clock::monotonic();
         let held = {
             let pin = pin();
-            let look = (0, &clock, Use::Hold);
+            let look = (&clock, Use::Hold);
             index.hold(&pin, 7, |key| *key == 1, look).expect("it is live")
         };
         let closure = thread::spawn(move || {
