@@ -43,6 +43,7 @@ where
             resolution_ns: checked.resolution_ns,
             batch_entries: (GARBAGE_ENTRIES / checked.shards).clamp(LEAST_BATCH, BITE),
             due: (0..checked.shards).map(|_| AtomicU64::new(NEVER_NS)).collect(),
+            due_lowered: AtomicU64::new(0),
         };
         let checked = (checked, self.max_entries, has_listener);
         let core = Core::new(shared, self.hasher, self.on_full, self.weigher, checked);

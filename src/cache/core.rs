@@ -4,7 +4,7 @@ use core::hash::BuildHasher;
 
 use crossbeam_utils::CachePadded;
 
-use crate::budget::Coldness;
+use super::gather::View;
 use crate::builder::{Checked, Weigher};
 use crate::lifetime::Spans;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
@@ -30,8 +30,8 @@ pub(crate) struct Core<K, V, S> {
     pub(super) rejected: AtomicU64,
     pub(super) wakeups: AtomicU64,
     pub(super) inexact: AtomicU64,
-    /// The one gatherer's view of who is cold.
-    pub(super) coldness: Mutex<Coldness>,
+    /// The one gatherer's.
+    pub(super) view: Mutex<View>,
     /// User handles; the reaper's own share of the core does not count.
     pub(super) handles: AtomicUsize,
     pub(super) reaper: Mutex<Option<thread::JoinHandle<()>>>,
@@ -269,7 +269,7 @@ impl<K, V, S> Core<K, V, S> {
             rejected: AtomicU64::new(0),
             wakeups: AtomicU64::new(0),
             inexact: AtomicU64::new(0),
-            coldness: Mutex::new(Coldness::new(checked.shards)),
+            view: Mutex::new(View::of(checked.shards)),
             handles: AtomicUsize::new(1),
             reaper: Mutex::new(None),
         }

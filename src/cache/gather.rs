@@ -3,6 +3,7 @@
 use super::core::Core;
 use crate::budget::{Coldness, Load, Room};
 use crate::ledger::RecordId;
+use crate::platform::clock::NEVER_NS;
 use crate::platform::sync::{Ordering, thread};
 use crate::removal::OnFull;
 use crate::shard::{After, BITE, Eviction};
@@ -21,13 +22,13 @@ impl<K, V, S> Core<K, V, S> {
         follow_ups: &mut FollowUps,
     ) -> bool {
         for _ in 0..MOST_WAITS {
-            let mut coldness = self.coldness.lock();
-            let found = self.gather_alone(&mut coldness, room, need, spared, follow_ups);
+            let mut view = self.view.lock();
+            let found = self.gather_alone(&mut view, room, need, spared, follow_ups);
             if let Some((number, _)) = spared {
                 // Its shard may have looked warmer without it.
-                coldness.set(number, 0);
+                view.coldness.set(number, 0);
             }
-            drop(coldness);
+            drop(view);
             if let Some(is_found) = found {
                 return is_found;
             }
@@ -48,14 +49,15 @@ impl<K, V, S> Core<K, V, S> {
     /// `None` if there is nothing to evict.
     fn gather_alone(
         &self,
-        coldness: &mut Coldness,
+        view: &mut View,
         room: &mut Room<'_>,
         need: Load,
         spared: Option<Spared>,
         follow_ups: &mut FollowUps,
     ) -> Option<bool> {
+        let now_ns = self.shared.clock.exact_ns();
         loop {
-            if room.try_cover(need) || self.reap_due(room, need, follow_ups) {
+            if room.try_cover(need) || self.reap_due(now_ns, view, room, need, follow_ups) {
                 return Some(true);
             }
             // The reaper may have been faster at what is due: it gives the room back before it
@@ -66,17 +68,28 @@ impl<K, V, S> Core<K, V, S> {
             if self.on_full == OnFull::Reject {
                 return Some(false);
             }
-            if !self.evict_coldest(coldness, room, spared, follow_ups) {
+            if !self.evict_coldest(now_ns, &mut view.coldness, room, spared, follow_ups) {
                 return None;
             }
         }
     }
 
     /// Reaps what is due by its exact deadline, anywhere, until that has made the room needed.
-    fn reap_due(&self, room: &mut Room<'_>, need: Load, follow_ups: &mut FollowUps) -> bool {
-        let now_ns = self.shared.clock.exact_ns();
+    fn reap_due(
+        &self,
+        now_ns: u64,
+        view: &mut View,
+        room: &mut Room<'_>,
+        need: Load,
+        follow_ups: &mut FollowUps,
+    ) -> bool {
+        let due_lowered = self.shared.due_lowered();
+        if due_lowered == view.due_lowered && now_ns < view.none_due_before_ns {
+            return false;
+        }
+        let mut earliest_ns = NEVER_NS;
         for (number, shard) in self.shards.iter().enumerate() {
-            while self.shared.may_be_due(number, now_ns) {
+            while self.shared.earliest_ns(number) <= now_ns {
                 let (visit, after) = shard.reap(&self.shared, false);
                 self.alarm.ring_by(visit.look_ns);
                 self.note(follow_ups, number, after);
@@ -87,7 +100,9 @@ impl<K, V, S> Core<K, V, S> {
                     break;
                 }
             }
+            earliest_ns = earliest_ns.min(self.shared.earliest_ns(number));
         }
+        (view.due_lowered, view.none_due_before_ns) = (due_lowered, earliest_ns);
         false
     }
 
@@ -103,6 +118,7 @@ impl<K, V, S> Core<K, V, S> {
     /// Evicts one session; false if there is none.
     fn evict_coldest(
         &self,
+        now_ns: u64,
         coldness: &mut Coldness,
         room: &mut Room<'_>,
         spared: Option<Spared>,
@@ -129,7 +145,8 @@ impl<K, V, S> Core<K, V, S> {
                 looks = BITE;
             }
             let spared = spared.filter(|&(shard, _)| shard == number).map(|(_, id)| id);
-            let (eviction, after) = shard.evict(&self.shared, (rival_ms, spared), &mut looks, room);
+            let (eviction, after) =
+                shard.evict((&self.shared, now_ns), (rival_ms, spared), &mut looks, room);
             self.note(follow_ups, number, after);
             match eviction {
                 Eviction::Done(bound_ms) => {
@@ -151,6 +168,21 @@ impl<K, V, S> Core<K, V, S> {
                 }
             }
         }
+    }
+}
+
+/// What one gatherer at a time knows of the shards.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) coldness: Coldness,
+    /// Nothing was due before this time, when bounds had been lowered `due_lowered` times.
+    none_due_before_ns: u64,
+    due_lowered: u64,
+}
+
+impl View {
+    pub(super) fn of(shards: usize) -> Self {
+        Self { coldness: Coldness::new(shards), none_due_before_ns: 0, due_lowered: 0 }
     }
 }
 

@@ -121,7 +121,7 @@ where
             + size_of_val(&*core.shared.due)
             + core.tally.bytes()
             + core.shared.disposal.lag().bytes()
-            + core.coldness.lock().bytes()
+            + core.view.lock().coldness.bytes()
     }
 
     /// Walks everything and checks every invariant: the garbage-collection check for your own test

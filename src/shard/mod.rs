@@ -74,6 +74,8 @@ pub(crate) struct Shared<K, V> {
     pub(crate) batch_entries: usize,
     /// Lower bounds of the shards' earliest deadlines, side by side for the gatherer.
     pub(crate) due: Box<[AtomicU64]>,
+    /// How often one of them was lowered, so that the gatherer need not look at all each time.
+    pub(crate) due_lowered: AtomicU64,
 }
 
 /// What a call on a shard leaves its caller to do, once no lock is held.
@@ -87,11 +89,18 @@ pub(crate) struct After {
 }
 
 impl<K, V> Shared<K, V> {
-    /// Whether this shard may hold a session whose deadline has passed.
-    pub(crate) fn may_be_due(&self, shard: usize, now_ns: u64) -> bool {
+    /// A lower bound of the deadlines in this shard.
+    pub(crate) fn earliest_ns(&self, shard: usize) -> u64 {
         // Acquire: pairs with the store in `publish_earliest`: who sees that nothing is due any more
         // sees the room that it had. What it misses was filed just now.
-        self.due[shard].load(Ordering::Acquire) <= now_ns
+        self.due[shard].load(Ordering::Acquire)
+    }
+
+    /// How often one of the lower bounds was lowered. What was seen of them after this count holds
+    /// for as long as the count does; they may have been raised.
+    pub(crate) fn due_lowered(&self) -> u64 {
+        // Acquire: pairs with the addition in `note_deadline`: who sees the count sees the bound.
+        self.due_lowered.load(Ordering::Acquire)
     }
 }
 
@@ -163,12 +172,14 @@ impl<'s, K, V> Session<'s, K, V> {
     fn note_deadline(&mut self, deadline_ns: u64) {
         if deadline_ns < self.state.earliest_ns {
             self.publish_earliest(deadline_ns);
+            // Release: pairs with the load in `due_lowered`.
+            self.shared.due_lowered.fetch_add(1, Ordering::Release);
         }
     }
 
     fn publish_earliest(&mut self, earliest_ns: u64) {
         self.state.earliest_ns = earliest_ns;
-        // Release: pairs with the load in `may_be_due`. M5 holds for whoever takes the lock.
+        // Release: pairs with the load in `earliest_ns`. M5 holds for whoever takes the lock.
         self.shared.due[self.shard.number].store(earliest_ns, Ordering::Release);
     }
 

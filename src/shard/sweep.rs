@@ -94,16 +94,16 @@ impl<K, V> Shard<K, V> {
     /// Evicts the least recently used session but for the one spared, unless it was used after
     /// `rival_ms`.
     ///
-    /// `looks` is how many records may still be examined for this eviction.
+    /// `looks` is how many records may still be examined for this eviction, `now_ns` the caller's
+    /// sample of the exact clock.
     pub(crate) fn evict(
         &self,
-        shared: &Shared<K, V>,
+        (shared, now_ns): (&Shared<K, V>, u64),
         (rival_ms, spared): (u64, Option<RecordId>),
         looks: &mut usize,
         room: &mut Room<'_>,
     ) -> (Eviction, After) {
         let mut session = self.open(shared);
-        let now_ns = shared.clock.exact_ns();
         let spared = spared.filter(|&id| session.state.ledger.contains(id));
         if let Some(id) = spared {
             session.state.ledger.hide_from_eviction(id);

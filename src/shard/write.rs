@@ -1,5 +1,7 @@
 //! What callers change: put, remove, lifetimes.
 
+use core::cell::LazyCell;
+
 use super::{After, Session, Shard, Shared};
 use crate::budget::{Load, Room};
 use crate::error::Reason;
@@ -65,8 +67,9 @@ impl<K: Eq, V> Shard<K, V> {
         room: &mut Room<'_>,
     ) -> Result<After, NotPut<K, V>> {
         let mut session = self.open(shared);
-        let now_ns = shared.clock.exact_ns();
-        let (snag, incumbent) = session.examine(&fresh, mode, now_ns);
+        // Sampled only where it matters: not by an attempt that finds no room for a new key.
+        let now_ns = LazyCell::new(|| shared.clock.exact_ns());
+        let (snag, incumbent) = session.examine(&fresh, mode, &now_ns);
         if let Some(snag) = snag {
             return Err(NotPut { fresh, snag });
         }
@@ -80,8 +83,8 @@ impl<K: Eq, V> Shard<K, V> {
             return Err(NotPut { fresh, snag: Snag::NeedsRoom(need, spared) });
         }
         match incumbent {
-            None => session.link(fresh, spans, now_ns),
-            Some(incumbent) => session.replace(incumbent.id, fresh, spans, mode, now_ns)?,
+            None => session.link(fresh, spans, *now_ns),
+            Some(incumbent) => session.replace(incumbent.id, fresh, spans, mode, *now_ns)?,
         }
         room.spend(need);
         shared.budget.release(had.beyond(wanted));
@@ -96,7 +99,7 @@ impl<K: Eq, V> Session<'_, K, V> {
         &self,
         fresh: &Fresh<K, V>,
         mode: Mode<'_, K, V>,
-        now_ns: u64,
+        now_ns: &LazyCell<u64, impl FnOnce() -> u64>,
     ) -> (Option<Snag>, Option<Incumbent>) {
         let state = &*self.state;
         if state.is_closed {
@@ -107,7 +110,7 @@ impl<K: Eq, V> Session<'_, K, V> {
         let incumbent = found.map(|entry| Incumbent {
             id: entry.record(),
             weight: entry.weight(),
-            is_live: entry.judge().cause_at(now_ns).is_none(),
+            is_live: entry.judge().cause_at(**now_ns).is_none(),
         });
         let is_live = incumbent.as_ref().is_some_and(|incumbent| incumbent.is_live);
         let snag = match mode {
