@@ -9,118 +9,83 @@
 mod common;
 
 use common::interpreter::run;
-use common::model::{Limits, NEVER};
 use common::op::Op;
+use common::setups;
 use common::twin::Setup;
 use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::collections::HashSet;
-use std::time::Duration;
-use sundown::OnFull;
 
 /// How long a history may be.
 const OPS: usize = 200;
 
-const BOTH_LIFETIMES: Limits = Limits { live_ms: 50, idle_ms: 20, ..Limits::PLAIN };
-
-const ONE_SHARD: Setup = Setup {
-    limits: BOTH_LIFETIMES,
-    shards: 1,
-    resolution: Duration::from_millis(10),
-    is_reaped_each_step: true,
-};
-
-const BY_WEIGHT: Limits = Limits {
-    max_entries: None,
-    max_weight: Some(24),
-    live_ms: 5_000,
-    idle_ms: 100,
-    ..Limits::PLAIN
-};
-
-const BY_BOTH: Limits = Limits {
-    max_entries: Some(6),
-    max_weight: Some(24),
-    live_ms: NEVER,
-    idle_ms: 100,
-    ..Limits::PLAIN
-};
-
 #[test]
 fn one_shard_agrees_with_the_model() {
-    agree(ONE_SHARD);
+    agree(setups::ONE_SHARD);
 }
 
 #[test]
 fn one_shard_agrees_while_the_dead_pile_up() {
-    agree(Setup { is_reaped_each_step: false, ..ONE_SHARD });
+    agree(setups::THE_DEAD_PILE_UP);
 }
 
 #[test]
 fn four_shards_agree_with_the_model() {
-    agree(Setup { shards: 4, ..ONE_SHARD });
+    agree(setups::FOUR_SHARDS);
 }
 
 #[test]
 fn sessions_without_lifetimes_agree_with_the_model() {
-    agree(Setup { limits: Limits::PLAIN, shards: 4, is_reaped_each_step: false, ..ONE_SHARD });
+    agree(setups::NO_LIFETIMES);
 }
 
 #[test]
 fn room_for_all_agrees_with_the_model() {
-    let limits = Limits { max_entries: Some(100), live_ms: 1_000, ..BOTH_LIFETIMES };
-    agree(Setup { limits, resolution: Duration::from_millis(1), ..ONE_SHARD });
+    agree(setups::ROOM_FOR_ALL);
 }
 
 #[test]
 fn a_single_place_agrees_with_the_model() {
-    let limits = Limits { max_entries: Some(1), ..BOTH_LIFETIMES };
-    agree(Setup { limits, is_reaped_each_step: false, ..ONE_SHARD });
+    agree(setups::A_SINGLE_PLACE);
 }
 
 #[test]
 fn a_cap_on_weight_agrees_with_the_model() {
-    agree(Setup { limits: BY_WEIGHT, ..ONE_SHARD });
+    agree(setups::CAP_ON_WEIGHT);
 }
 
 #[test]
 fn a_cap_on_weight_over_four_shards_agrees_while_the_dead_pile_up() {
-    agree(Setup { limits: BY_WEIGHT, shards: 4, is_reaped_each_step: false, ..ONE_SHARD });
+    agree(setups::CAP_ON_WEIGHT_PILED_UP);
 }
 
 #[test]
 fn both_caps_agree_with_the_model() {
-    agree(Setup { limits: BY_BOTH, shards: 4, ..ONE_SHARD });
+    agree(setups::BOTH_CAPS);
 }
 
 #[test]
 fn both_caps_agree_while_the_dead_pile_up() {
-    let resolution = Duration::from_secs(3_600);
-    agree(Setup { limits: BY_BOTH, resolution, is_reaped_each_step: false, ..ONE_SHARD });
+    agree(setups::BOTH_CAPS_PILED_UP);
 }
 
 #[test]
 fn rejection_agrees_with_the_model() {
-    let limits = Limits { on_full: OnFull::Reject, ..BOTH_LIFETIMES };
-    agree(Setup { limits, shards: 4, is_reaped_each_step: false, ..ONE_SHARD });
+    agree(setups::REJECTING);
 }
 
 #[test]
 fn rejection_by_weight_agrees_with_the_model() {
-    agree(Setup { limits: Limits { on_full: OnFull::Reject, ..BY_BOTH }, ..ONE_SHARD });
+    agree(setups::REJECTING_BY_WEIGHT);
 }
 
 /// A history that reaches little proves little.
 #[test]
 fn the_histories_reach_every_cause_and_every_reason() {
     let (mut causes, mut reasons, mut spared) = (HashSet::new(), HashSet::new(), 0);
-    let both_modes = [OnFull::Evict, OnFull::Reject];
-    for seed in 0..2_000_u64 {
-        let limits =
-            Limits { on_full: both_modes[usize::from(seed % 2 == 1)], live_ms: 1_000, ..BY_BOTH };
-        let setup = Setup { limits, is_reaped_each_step: seed % 3 == 0, ..ONE_SHARD };
+    for (setup, seed) in setups::ALL.into_iter().cycle().zip(0..2_400_u64) {
         let mut runner = TestRunner::new_with_rng(Config::default(), rng(seed));
         let ops = histories().new_tree(&mut runner).expect("no filter rejects").current();
         let reached = run(&setup, &ops).expect("the cache agrees with the model");
@@ -145,10 +110,14 @@ fn agree(setup: Setup) {
     // A failure is kept as a named test, not as a seed; it is worth shrinking to the end.
     let config =
         Config { failure_persistence: None, max_shrink_iters: 100_000, ..Config::default() };
-    let check = |ops: Vec<Op>| run(&setup, &ops).map(drop).map_err(TestCaseError::fail);
-    match TestRunner::new(config).run(&histories(), check) {
+    let check = |(hash_seed, ops): (u64, Vec<Op>)| {
+        run(&Setup { hash_seed, ..setup }, &ops).map(drop).map_err(TestCaseError::fail)
+    };
+    match TestRunner::new(config).run(&(any::<u64>(), histories()), check) {
         Ok(()) => {}
-        Err(TestError::Fail(reason, ops)) => panic!("{reason}\n{setup:?}\n{ops:?}"),
+        Err(TestError::Fail(reason, (hash_seed, ops))) => {
+            panic!("{reason}\n{:?}\n{ops:?}", Setup { hash_seed, ..setup })
+        }
         Err(error) => panic!("{error}"),
     }
 }

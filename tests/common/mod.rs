@@ -5,4 +5,5 @@ mod comparison;
 pub(crate) mod interpreter;
 pub(crate) mod model;
 pub(crate) mod op;
+pub(crate) mod setups;
 pub(crate) mod twin;

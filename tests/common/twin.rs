@@ -2,6 +2,7 @@
 
 use super::model::{Event, Limits, Model, Ms, NEVER, Session, Span};
 use super::op::{AGES, YEAR_MS};
+use std::hash::{BuildHasher, DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use sundown::{Cache, Lifetime, ManualClock, Reaper, Reason, RemovalCause};
@@ -17,6 +18,22 @@ pub(crate) struct Setup {
     pub(crate) resolution: Duration,
     /// Reaps after every step; else only where the history says so, so that the dead pile up.
     pub(crate) is_reaped_each_step: bool,
+    /// Which keys share a shard or a chunk; so a history that fails once fails again.
+    pub(crate) hash_seed: u64,
+}
+
+/// A hasher that is the same each time.
+#[derive(Clone, Copy)]
+pub(crate) struct Seeded(u64);
+
+impl BuildHasher for Seeded {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.0);
+        hasher
+    }
 }
 
 /// What a history got to see: a history that reaches little proves little.
@@ -38,7 +55,7 @@ pub(crate) struct Value {
 pub(crate) struct Twin {
     pub(crate) setup: Setup,
     pub(crate) model: Model,
-    pub(crate) cache: Cache<u8, Value>,
+    pub(crate) cache: Cache<u8, Value, Seeded>,
     pub(crate) clock: ManualClock,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
     pub(crate) reached: Reached,
@@ -60,6 +77,7 @@ impl Twin {
             .clock(clock.clone())
             .reaper(Reaper::Manual)
             .shards(setup.shards)
+            .hasher(Seeded(setup.hash_seed))
             .resolution(setup.resolution)
             .on_full(setup.limits.on_full)
             .on_removal(listener);
