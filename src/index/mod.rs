@@ -16,12 +16,13 @@
 mod chain;
 mod chunk;
 mod entry;
+#[cfg(all(any(test, fuzzing), not(sundown_loom)))]
+pub(crate) mod history;
 mod table;
-mod token;
-mod word;
-
 #[cfg(all(test, not(sundown_loom)))]
 mod tests;
+mod token;
+mod word;
 
 use core::ptr::{NonNull, null_mut};
 

@@ -172,6 +172,14 @@ impl<K, V> Table<K, V> {
         }
     }
 
+    /// Whether some chunk's overflow count is no longer exact; for the writer.
+    #[cfg(all(any(test, fuzzing), not(sundown_loom)))]
+    pub(super) fn has_stuck_count(&self) -> bool {
+        // Relaxed: only the writer stores it.
+        let count = |chunk: &Chunk<K, V>| Control(chunk.control.load(Ordering::Relaxed)).overflow();
+        self.chunks.iter().any(|chunk| count(chunk) == u8::MAX)
+    }
+
     /// Checks B1 and B2 and that `owns` knows each entry; counts them.
     ///
     /// # Safety

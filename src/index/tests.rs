@@ -1,9 +1,12 @@
 //! The index against a plain map, under churn, growth and shrinkage.
 
 use super::*;
+use crate::index::history::{self, Word};
 use crate::lifetime::Spans;
 use crate::platform::clock::NEVER_NS;
 use crate::platform::sync::pin;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use std::collections::HashMap;
 
 const FOREVER: Spans = Spans { live_ns: NEVER_NS, idle_ns: NEVER_NS };
@@ -172,4 +175,38 @@ fn held_entry_is_freed_by_its_last_hold() {
     assert!(second.release(), "the last hold on an orphan reports itself");
     free(unlinked);
     assert!(hold(&fixture).is_none());
+}
+
+proptest! {
+    // A failure is kept as a named test, not as a seed.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn index_agrees_with_a_map_where_hashes_collide(words in vec(any::<Word>(), 1..100)) {
+        let result = history::run(&words);
+        prop_assert!(result.is_ok(), "{}", result.unwrap_err());
+    }
+}
+
+/// A history that reaches little proves little.
+#[test]
+fn the_histories_reach_stuck_counts_and_held_entries() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut all = history::Reached::default();
+    for _ in 0..200 {
+        let words: Vec<Word> = (0..100)
+            .map(|_| {
+                state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                ((state >> 32) as u32).to_le_bytes()
+            })
+            .collect();
+        let reached = history::run(&words).expect("the index agrees with the map");
+        all.most = all.most.max(reached.most);
+        all.stuck += reached.stuck;
+        all.superseded += reached.superseded;
+        all.declined += reached.declined;
+        all.left_held += reached.left_held;
+    }
+    assert!(all.most > 262 && all.stuck > 100, "{all:?}");
+    assert!(all.superseded > 1_000 && all.declined > 10 && all.left_held > 10, "{all:?}");
 }
