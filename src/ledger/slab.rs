@@ -228,6 +228,66 @@ const LEAST_DIRECTORY: usize = 16;
 mod tests {
     use super::*;
 
+    /// Slab numbers are given from the lowest, whatever was taken out before.
+    #[cfg(not(sundown_loom))]
+    fn agree_with_a_map(ops: &[(u8, u16)]) -> Result<(), Broken> {
+        use std::collections::{BTreeMap, BTreeSet};
+        let (mut slab, mut model, mut free) = (Slab::new(), BTreeMap::new(), BTreeSet::new());
+        let mut beyond = 0;
+        for (step, &(kind, which)) in ops.iter().enumerate() {
+            // Some steps do a run of the same, so that whole pages and directory words come and go.
+            let run = if kind % 16 == 0 { 1_500 } else { 1 };
+            for _ in 0..run {
+                if kind < 136 {
+                    let lowest = free.pop_first().unwrap_or_else(|| {
+                        beyond += 1;
+                        beyond - 1
+                    });
+                    let id = slab.insert(step);
+                    ensure!("S5", id.raw() == lowest, "{id:?} is given before {lowest}");
+                    model.insert(lowest, step);
+                } else {
+                    let from = which % (model.len().max(1) as u16);
+                    let Some(&raw) = model.range(u32::from(from)..).next().map(|(raw, _)| raw)
+                    else {
+                        break;
+                    };
+                    let token = slab.remove(RecordId(raw)).token;
+                    ensure!("S1", model.remove(&raw) == Some(token), "{raw} was {token}");
+                    free.insert(raw);
+                }
+            }
+            if kind % 32 == 1 {
+                slab.trim();
+                ensure!("trim", !slab.has_slack(), "slack is left");
+                ensure!("trim", slab.bytes() == 0 || !model.is_empty(), "bytes of nothing");
+            }
+            slab.check()?;
+            ensure!("S4", slab.len() == model.len(), "{} of {}", slab.len(), model.len());
+            let next = slab.next_from(u32::from(which)).map(|(id, &token)| (id.raw(), token));
+            let expected =
+                model.range(u32::from(which)..).next().map(|(&raw, &token)| (raw, token));
+            ensure!("walk", next == expected, "{next:?} after {which}, not {expected:?}");
+        }
+        Ok(())
+    }
+
+    #[cfg(not(sundown_loom))]
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig {
+            failure_persistence: None,
+            ..proptest::prelude::ProptestConfig::default()
+        })]
+
+        #[test]
+        fn slab_agrees_with_a_map(
+            ops in proptest::collection::vec(proptest::prelude::any::<(u8, u16)>(), 0..80)
+        ) {
+            let result = agree_with_a_map(&ops);
+            proptest::prop_assert!(result.is_ok(), "{}", result.unwrap_err());
+        }
+    }
+
     #[test]
     fn free_places_are_taken_from_the_lowest_page() {
         let mut slab = Slab::new();

@@ -1,6 +1,9 @@
 //! The ledger against a sorted list, over every level's edges.
 
 use super::*;
+use crate::ledger::history::{Word, records, turns};
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -223,4 +226,47 @@ fn random_deadlines_agree_with_a_sorted_list() {
             check(&ledger);
         }
     }
+}
+
+proptest! {
+    // A failure is kept as a named test, not as a seed.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn wheel_agrees_with_a_sorted_map(words in vec(any::<Word>(), 1..200)) {
+        let result = turns::run(&words);
+        prop_assert!(result.is_ok(), "{}", result.unwrap_err());
+    }
+
+    #[test]
+    fn ledger_agrees_with_a_list(words in vec(any::<Word>(), 1..200)) {
+        let result = records::run(&words);
+        prop_assert!(result.is_ok(), "{}", result.unwrap_err());
+    }
+}
+
+/// A history that reaches little proves little.
+#[test]
+fn the_histories_reach_every_level_and_every_end() {
+    let mut state = 0x0bad_5eed_0bad_5eed;
+    let mut history = || (0..200).map(|_| (next(&mut state) as u32).to_le_bytes()).collect();
+    let (mut wheel, mut ledger) = (turns::Reached::default(), records::Reached::default());
+    for _ in 0..300 {
+        let words: Vec<Word> = history();
+        let reached = turns::run(&words).expect("the wheel agrees with the map");
+        wheel.taken += reached.taken;
+        wheel.refiled += reached.refiled;
+        wheel.on_time += reached.on_time;
+        wheel.furthest_ticks = wheel.furthest_ticks.max(reached.furthest_ticks);
+        let reached = records::run(&words).expect("the ledger agrees with the list");
+        ledger.reaped += reached.reaped;
+        ledger.evicted += reached.evicted;
+        ledger.unsettled += reached.unsettled;
+        ledger.most = ledger.most.max(reached.most);
+    }
+    assert!(wheel.taken > 1_000 && wheel.refiled > 1_000 && wheel.on_time > 100, "{wheel:?}");
+    // The ninth level begins where the ring of the eighth ends.
+    assert!(wheel.furthest_ticks >= 64 << (5 * 7), "{wheel:?}");
+    assert!(ledger.reaped > 1_000 && ledger.evicted > 1_000, "{ledger:?}");
+    assert!(ledger.unsettled > 50 && ledger.most > 128, "{ledger:?}");
 }
