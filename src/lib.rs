@@ -62,6 +62,9 @@ mod budget;
 mod builder;
 mod cache;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod ledger;
 mod lifetime;
