@@ -1,7 +1,7 @@
 //! Writes the seeds that the fuzzer starts from: `corpus/<target>/seed-<number>`, the same each time.
 //!
-//! Any bytes are a history, so a seed is random bytes, but for the first, which choose the
-//! configuration. The longest seed is also as long as the fuzzer lets its inputs grow.
+//! Any bytes are a history, so a seed is random bytes, but for the first two, which choose the
+//! configuration.
 
 use std::path::Path;
 use std::{fs, io};
