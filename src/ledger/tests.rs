@@ -136,6 +136,21 @@ fn session_due_at_a_slots_start_does_not_wait_for_its_neighbours() {
 }
 
 #[test]
+fn backlog_knows_the_smallest_key_of_all_that_was_set_aside() {
+    let mut slab = Slab::new();
+    let mut wheel = Wheel::<DEADLINE>::new(1, 0);
+    let mut file = |wheel: &mut Wheel<DEADLINE>, key| {
+        let id = slab.insert(());
+        wheel.file(&mut slab, id, key);
+        wheel.advance(&mut slab, 10, false);
+    };
+    file(&mut wheel, 10);
+    // A key that has passed is filed under the current tick, behind what waits already.
+    file(&mut wheel, 5);
+    assert_eq!(wheel.lower_bound(), 5);
+}
+
+#[test]
 fn coldest_is_the_least_last_use_after_lazy_touches() {
     let mut state = 0x9e37_79b9_7f4a_7c15;
     let mut ledger = Ledger::new(GRAIN_NS, true);
