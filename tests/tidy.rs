@@ -114,6 +114,15 @@ fn nothing_is_left_to_do() {
 }
 
 #[test]
+fn deadlines_know_nothing_of_the_wall_clock() {
+    let rule = rules::the_wall_clock_is_not_asked;
+    let good = "// Not SystemTime.\nlet now = Instant::now();\nread_ns(ClockId::MonotonicCoarse)";
+    tells_apart(rule, "a.rs", "let now = std::time::SystemTime::now();", good);
+    tells_apart(rule, "platform/clock.rs", "clock_gettime(ClockId::RealtimeCoarse)", good);
+    obey(rule);
+}
+
+#[test]
 fn the_model_checker_has_one_door() {
     let rule = rules::loom_has_one_door;
     let good = "#[cfg(all(test, not(sundown_loom)))]\nmod tests;\n// loom checks this";

@@ -64,6 +64,7 @@ fn a_listener_may_use_every_call() {
     assert!(stats.dropped > 10);
 }
 
+/// moka 298: a listener that put an expired session back was a deadlock.
 #[test]
 fn a_listener_may_put_an_expired_session_back() {
     let clock = ManualClock::new();
@@ -107,6 +108,7 @@ fn a_chain_of_evictions_does_not_recurse() {
     assert_eq!(deepest.load(Ordering::Relaxed), 1, "a shard has one drainer, and it is busy");
 }
 
+/// dashmap 74 and 233: whoever holds a reference into the map and writes to it waits for ever.
 #[test]
 fn a_reader_may_remove_what_it_reads() {
     let cache: Cache<u32, String> =
@@ -186,6 +188,7 @@ fn walks_may_change_what_they_walk() {
     stage.events();
 }
 
+/// caffeine 712, 960 and 1489: a computation that used the cache was a deadlock.
 #[test]
 fn an_updater_may_use_the_cache() {
     let stage = Stage::new(|builder| builder.max_entries(2));

@@ -97,6 +97,7 @@ fn the_figures_of_a_cache_never_exceed_its_cap() {
     settle(&cache, &register);
 }
 
+/// moka 408: a cap on weight that writers overran.
 #[test]
 fn four_writers_never_exceed_the_weight() {
     let _alone = alone();

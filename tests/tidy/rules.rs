@@ -99,6 +99,13 @@ pub(crate) fn nothing_is_left_to_do(source: &Source) -> Vec<String> {
         .collect()
 }
 
+/// ristretto 426 and stretto: a step of the wall clock moved deadlines, and memory grew.
+pub(crate) fn the_wall_clock_is_not_asked(source: &Source) -> Vec<String> {
+    let words = ["SystemTime", "UNIX_EPOCH", "Realtime", "RealtimeCoarse", "Tai"];
+    let asks = |line: &Line<'_>| words.iter().any(|word| has_word(line.code, word));
+    complain(source, asks, "the wall clock is set back and forth: ask platform/clock.rs")
+}
+
 pub(crate) fn loom_has_one_door(source: &Source) -> Vec<String> {
     if source.path == "platform/sync.rs" || source.path.ends_with("loom_tests.rs") {
         return Vec::new();
