@@ -33,7 +33,7 @@ pub(crate) fn with_patience(test: impl FnOnce() + Send + 'static) {
         test();
         done.send(()).expect("somebody waits");
     });
-    match is_done.recv_timeout(4 * PATIENCE) {
+    match is_done.recv_timeout(10 * PATIENCE) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs: user code runs under a lock"),
         Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {}
     }

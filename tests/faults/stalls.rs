@@ -232,8 +232,8 @@ fn a_destructor_that_stalls_holds_back_no_other_shard() {
         is_inside.recv_timeout(PATIENCE).expect("the destructor is called");
         stage.cache.clear();
         let start = std::time::Instant::now();
-        // The keys of 0 and of whoever shares its shard are what stays.
-        while stage.rig.values.alive() > 6 {
+        // Of the seven others only those stay that share its shard, by an even spread one or two.
+        while stage.rig.values.alive() > 4 {
             assert!(start.elapsed() < PATIENCE, "{:?}", stage.cache.stats());
             stage.cache.reap();
         }

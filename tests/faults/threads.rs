@@ -1,7 +1,11 @@
-//! A reaper whose thread does not start.
+//! Threads that do not start, and threads that use the cache while they end.
 
+use crate::panics::with_patience;
+use std::cell::RefCell;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use sundown::{BuildError, Cache, Reaper};
 
 /// Set in the child, where no thread can be started.
@@ -41,4 +45,76 @@ fn build_without_threads() {
     let cache = builder().reaper(Reaper::Manual).build().expect("it needs no thread");
     cache.insert(1, Arc::new(())).expect("it fits");
     assert!(cache.discard(&1));
+}
+
+type Sessions = Cache<u64, Arc<()>>;
+
+/// Uses the cache when its thread ends and drops it.
+struct Visitor {
+    cache: Sessions,
+    token: Arc<()>,
+    visits: Arc<AtomicU64>,
+}
+
+impl Visitor {
+    fn visit(&self) {
+        let cache = &self.cache;
+        for key in 0..300 {
+            cache.insert(key, Arc::clone(&self.token)).expect("somebody is evicted");
+            assert!(cache.get(&key).is_some() && cache.touch(&key));
+            assert_eq!(cache.read(&key, |_| cache.contains_key(&key)), Some(true));
+            assert!(matches!(cache.update(&key, Arc::clone), Ok(true)));
+        }
+        assert!(cache.discard(&299) && cache.remove(&298).is_some());
+        cache.retain(|key, _| key % 2 == 0);
+        cache.for_each(|_, _| ());
+        cache.reap();
+        cache.clear();
+        cache.audit().expect("the cache is whole");
+        self.visits.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        self.visit();
+    }
+}
+
+thread_local! {
+    /// One is made before the cache's own thread-local and one after it, so that whatever the order
+    /// in which they are destroyed, one outlives it.
+    static EARLY: RefCell<Option<Visitor>> = const { RefCell::new(None) };
+    static LATE: RefCell<Option<Visitor>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_thread_may_use_the_cache_while_it_ends() {
+    with_patience(|| {
+        let (token, visits) = (Arc::new(()), Arc::new(AtomicU64::new(0)));
+        for reaper in [Reaper::Manual, Reaper::Thread] {
+            let cache = Sessions::builder().max_entries(100).reaper(reaper);
+            let cache = cache.build().expect("it builds");
+            for _ in 0..20 {
+                let visitor = || Visitor {
+                    cache: cache.clone(),
+                    token: Arc::clone(&token),
+                    visits: Arc::clone(&visits),
+                };
+                let (early, late) = (visitor(), visitor());
+                let guest = thread::spawn(move || {
+                    EARLY.with(|slot| *slot.borrow_mut() = Some(early));
+                    LATE.with(|slot| {
+                        late.visit();
+                        *slot.borrow_mut() = Some(late);
+                    });
+                });
+                guest.join().expect("it ends");
+            }
+            cache.audit().expect("the cache is whole");
+            drop(cache);
+            assert_eq!(Arc::strong_count(&token), 1, "every value is dropped");
+        }
+        assert_eq!(visits.load(Ordering::SeqCst), 2 * 20 * 3);
+    });
 }
