@@ -249,3 +249,40 @@ fn eviction_keeps_its_order_over_every_edge() {
     let expected: Vec<_> = order.into_iter().map(|key| (key, RemovalCause::Evicted)).collect();
     assert_eq!(*evicted.lock().expect("no test panics with it"), expected);
 }
+
+/// One session lies in an upper slot, filed from afar; the next comes a millisecond later and is
+/// filed from nearby, on a lower level. The first must still leave first.
+#[test]
+fn a_latecomer_beside_an_edge_does_not_overtake() {
+    for level in 1..LEVELS {
+        let width = 1_u64 << (5 * (level - 1));
+        for multiple in [2, 31, 32, 33, 63, 64].map(|multiple| multiple << (5 * level)) {
+            if multiple > LAST_MS - 10 {
+                continue;
+            }
+            let clock = ManualClock::new();
+            let cache = Cache::builder()
+                .max_entries(2)
+                .shards(1)
+                .reaper(Reaper::Manual)
+                .clock(clock.clone())
+                .build()
+                .expect("it builds");
+            let insert_at = |then: u64, key: &'static str| {
+                advance_to(&clock, ms(then));
+                cache.insert(key, ()).expect("the coldest goes");
+            };
+            // Its eviction brings the wheel to 40 slots of the lower level before the edge.
+            insert_at(multiple - 40 * width, "first");
+            insert_at(multiple, "early");
+            insert_at(multiple, "evicts the first");
+            assert!(!cache.contains_key("first") && cache.discard("evicts the first"));
+            insert_at(multiple + 1, "late");
+            insert_at(multiple + 2, "evicts the early one");
+            let context = || format!("at {multiple}, on level {level}");
+            assert!(!cache.contains_key("early"), "overtaken {}", context());
+            assert!(cache.contains_key("late"), "evicted {}", context());
+            cache.audit().expect("the cache is whole");
+        }
+    }
+}
