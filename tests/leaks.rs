@@ -340,7 +340,7 @@ fn threads_that_used_the_cache_and_ended_leave_nothing() {
 /// the threads that read, wrote and removed live on and never call again.
 #[test]
 fn threads_that_used_the_cache_and_went_quiet_keep_no_value_and_little_memory() {
-    const THREADS: i64 = 32;
+    const THREADS: i64 = 16;
     let _alone = alone();
     let cache = roomy(2_000_000);
     let before = bytes();
