@@ -89,26 +89,33 @@ fn a_guard_that_another_crate_forgets_keeps_no_session() {
 }
 
 /// scc 150 and 198, papaya 31: what a thread had removed stayed in that thread's own list until it
-/// came back or ended. Here it does neither, and removes too little to fill any batch.
+/// came back or ended. Here it does neither, and removes too little to fill any batch, also where
+/// nothing is left to shrink.
 #[test]
 fn a_thread_that_removed_and_never_came_back_keeps_no_session() {
-    let token = Arc::new(());
-    let cache = Cache::<u64, Arc<()>>::builder().max_entries(100).build().expect("it builds");
-    let (removed, is_removed) = mpsc::channel();
-    let (release, is_released) = mpsc::channel::<()>();
-    cache.insert(1, Arc::clone(&token)).expect("there is room");
-    let remover = {
-        let cache = cache.clone();
-        thread::spawn(move || {
-            assert!(cache.discard(&1));
-            removed.send(()).expect("somebody waits");
-            let _ = is_released.recv();
-        })
-    };
-    is_removed.recv_timeout(PATIENCE).expect("it removes");
-    eventually("it is dropped without another call", || Arc::strong_count(&token) == 1);
-    drop(release);
-    remover.join().expect("it ends");
+    for others in [0, 10, 30, 60, 90] {
+        let token = Arc::new(());
+        let cache = Cache::<u64, Option<Arc<()>>>::builder().max_entries(100);
+        let cache = cache.shards(1).build().expect("it builds");
+        for key in 1..=others {
+            cache.insert(key, None).expect("there is room");
+        }
+        cache.insert(0, Some(Arc::clone(&token))).expect("there is room");
+        let (removed, is_removed) = mpsc::channel();
+        let (release, is_released) = mpsc::channel::<()>();
+        let remover = {
+            let cache = cache.clone();
+            thread::spawn(move || {
+                assert!(cache.discard(&0));
+                removed.send(()).expect("somebody waits");
+                let _ = is_released.recv();
+            })
+        };
+        is_removed.recv_timeout(PATIENCE).expect("it removes");
+        eventually("it is dropped without another call", || Arc::strong_count(&token) == 1);
+        drop(release);
+        remover.join().expect("it ends");
+    }
 }
 
 type Verb = fn(&Cache<u64, u64>, u64, &dyn Fn());
