@@ -165,7 +165,12 @@ fn a_jump_over_any_edges_takes_out_exactly_what_is_due() {
             cache.audit().expect("the cache is whole");
             clock.advance(Duration::MAX);
             assert_eq!(cache.reap(), edges.len() - due);
-            assert_eq!(cache.stats().overhead_bytes, empty_overhead(), "it keeps no level");
+            // Readers in other tests of this process may put the end of garbage off.
+            let (since, empty) = (Instant::now(), empty_overhead());
+            while cache.stats().overhead_bytes > empty {
+                assert!(since.elapsed() < PATIENCE, "it keeps a level: {:?}", cache.stats());
+                cache.reap();
+            }
         }
     }
 }
