@@ -11,7 +11,8 @@ use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::hasher::KeyHash;
 use crate::platform::stripe::Tally;
 use crate::platform::sync::{
-    Arc, AtomicU64, AtomicUsize, DrainGuard, Mutex, Ordering, Ticket, is_pinned, thread, turn_epoch,
+    Arc, AtomicU64, AtomicUsize, DrainGuard, Mutex, Ordering, Ticket, is_pinned, nap, thread,
+    turn_epoch,
 };
 use crate::reaper::Alarm;
 use crate::removal::{OnFull, RemovalCause};
@@ -151,7 +152,12 @@ impl<K, V, S> Core<K, V, S> {
         }
         if is_unripe {
             // A reader is inside its pin, descheduled perhaps. It will not be long.
-            let again_ns = self.shared.resolution_ns.min(UNRIPE_RETRY_NS);
+            let mut again_ns = self.shared.resolution_ns.min(UNRIPE_RETRY_NS);
+            if !self.shared.clock.runs() {
+                // A clock that moves only when it is told to knows nothing of readers.
+                nap();
+                again_ns = 0;
+            }
             self.alarm.lower(self.shared.clock.exact_ns().saturating_add(again_ns));
         }
         true

@@ -95,6 +95,11 @@ impl Clock {
         }
     }
 
+    /// Whether time passes by itself.
+    pub(crate) fn runs(&self) -> bool {
+        !matches!(self.0, Source::Manual(_))
+    }
+
     /// How long a sleeper may sleep before it looks again, when `ahead_ns` lie before its alarm.
     pub(crate) fn longest_sleep(&self, ahead_ns: u64) -> Option<Duration> {
         match &self.0 {

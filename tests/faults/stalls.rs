@@ -243,3 +243,34 @@ fn a_destructor_that_stalls_holds_back_no_other_shard() {
         end(stage);
     });
 }
+
+/// The reaper looks again for a reader that was in its way, also where the clock does not move.
+#[test]
+fn what_waited_for_a_reader_is_freed_while_a_manual_clock_stands_still() {
+    with_patience(|| {
+        let stage = Arc::new(Stage::new(Setting { reaper: Reaper::Thread, ..SETTING }));
+        assert!((0..5).all(|number| stage.put(number, number, 1)));
+        let (inside, is_inside) = mpsc::channel();
+        let (release, is_released) = mpsc::channel();
+        stage.rig.set(Fault::Stall(Place::CloneValue, inside, is_released));
+        let stalled = {
+            let stage = Arc::clone(&stage);
+            thread::spawn(move || drop(stage.cache.get(&stage.id(0))))
+        };
+        is_inside.recv_timeout(PATIENCE).expect("the clone is made");
+        stage.clock.advance(IDLE);
+        let since = std::time::Instant::now();
+        while !stage.cache.is_empty() {
+            assert!(since.elapsed() < PATIENCE, "nobody reaps");
+            thread::yield_now();
+        }
+        assert_eq!(stage.rig.values.alive(), 5, "a pin keeps all garbage");
+        release.send(()).expect("the clone waits");
+        stalled.join().expect("the call ends");
+        while stage.rig.values.alive() > 0 {
+            assert!(since.elapsed() < PATIENCE, "nobody comes back: {:?}", stage.cache.stats());
+            thread::yield_now();
+        }
+        end(stage);
+    });
+}
