@@ -123,12 +123,18 @@ fn deadlines_know_nothing_of_the_wall_clock() {
 }
 
 #[test]
-fn the_model_checker_has_one_door() {
-    let rule = rules::loom_has_one_door;
+fn the_model_checkers_have_one_door() {
+    let rule = rules::model_checkers_have_one_door;
     let good = "#[cfg(all(test, not(sundown_loom)))]\nmod tests;\n// loom checks this";
     tells_apart(rule, "reaper.rs", "use loom::sync::Arc;", good);
     tells_apart(rule, "reaper.rs", "#[cfg(sundown_loom)]\nfn park() {}", good);
-    assert!(rule(&Source::new("platform/sync.rs", "use loom::sync::Arc;")).is_empty());
+    tells_apart(rule, "reaper.rs", "use shuttle::thread;", "// shuttle runs this");
+    tells_apart(rule, "reaper.rs", "#[cfg(sundown_shuttle)]\nfn park() {}", good);
+    tells_apart(rule, "platform/clock.rs", "use shuttle::thread;", "#[cfg(sundown_shuttle)]");
+    for side in ["mod", "under_loom", "under_shuttle"] {
+        let path = format!("platform/sync/{side}.rs");
+        assert!(rule(&Source::new(&path, "use loom::sync::Arc;\nuse shuttle::thread;")).is_empty());
+    }
     assert!(rule(&Source::new("index/loom_tests.rs", "use loom::model;")).is_empty());
     obey(rule);
 }

@@ -1,8 +1,8 @@
 //! The only door to what the machine provides: time, atomics, locks, threads, epochs, hashing.
 //!
-//! Nothing above this folder names `std::sync::atomic`, `parking_lot`, `crossbeam-epoch`, `loom` or
-//! `Instant`. That is what lets the model checker run the real index, entries and reaper, and what
-//! lets a test own the clock.
+//! Nothing above this folder names `std::sync::atomic`, `parking_lot`, `crossbeam-epoch`, `loom`,
+//! `shuttle` or `Instant`. That is what lets the model checkers run the real index, entries and
+//! reaper, and what lets a test own the clock.
 
 pub(crate) mod clock;
 pub(crate) mod hasher;

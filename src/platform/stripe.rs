@@ -66,7 +66,7 @@ impl Tally {
 
 impl Stripe {
     /// A stripe that may be shared with other threads: for those that own none.
-    #[cfg(sundown_loom)]
+    #[cfg(any(sundown_loom, sundown_shuttle))]
     const SHARED: Self = Self(OWNED_STRIPES as u32);
 
     #[inline]
@@ -96,7 +96,7 @@ impl Claim {
     }
 }
 
-#[cfg(not(sundown_loom))]
+#[cfg(not(any(sundown_loom, sundown_shuttle)))]
 mod claims {
     use super::{Claim, OWNED_STRIPES, SHARED_STRIPES, Stripe};
     use crate::platform::sync::Mutex;
@@ -135,9 +135,9 @@ mod claims {
     }
 }
 
-#[cfg(sundown_loom)]
+#[cfg(any(sundown_loom, sundown_shuttle))]
 impl Claim {
-    /// Under the model checker figures do not matter: everyone shares.
+    /// Under a model checker figures do not matter: everyone shares.
     pub(crate) fn take() -> Self {
         Self(Stripe::SHARED)
     }

@@ -59,7 +59,7 @@ pub(crate) struct Span {
 }
 
 /// One linked session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Session {
     pub(crate) key: u8,
     /// Tells apart all values that were ever offered to the cache.
@@ -147,7 +147,7 @@ impl Model {
     pub(crate) fn touch(&mut self, key: u8) -> Option<u32> {
         let at = self.place_of_live(key)?;
         let mut session = self.coldest_first.remove(at);
-        session.last_use = self.now;
+        session.last_use = session.last_use.max(self.now);
         self.coldest_first.push(session);
         Some(session.serial)
     }

@@ -106,18 +106,21 @@ pub(crate) fn the_wall_clock_is_not_asked(source: &Source) -> Vec<String> {
     complain(source, asks, "the wall clock is set back and forth: ask platform/clock.rs")
 }
 
-pub(crate) fn loom_has_one_door(source: &Source) -> Vec<String> {
-    if source.path == "platform/sync.rs" || source.path.ends_with("loom_tests.rs") {
+pub(crate) fn model_checkers_have_one_door(source: &Source) -> Vec<String> {
+    if source.path.starts_with("platform/sync/") || source.path.ends_with("loom_tests.rs") {
         return Vec::new();
     }
     let is_platform = source.layer() == "platform";
     let leaks = |line: &Line<'_>| {
-        has_word(line.code, "loom") || (!is_platform && has_word(line.code, "sundown_loom"))
+        ["loom", "shuttle"].iter().any(|checker| {
+            let switch = format!("sundown_{checker}");
+            has_word(line.code, checker) || (!is_platform && has_word(line.code, &switch))
+        })
     };
     complain(
         source,
         leaks,
-        "only src/platform/sync.rs knows loom: let it offer both sides one name",
+        "only src/platform/sync/ knows loom and shuttle: let it offer all sides one name",
     )
 }
 

@@ -1,7 +1,13 @@
 //! The only door to atomics, locks, threads, epochs and the model checker.
 //!
-//! Both sides offer the same names. `--cfg sundown_loom` swaps in loom's; together with
-//! `--cfg crossbeam_loom` the real `crossbeam-epoch` then runs under it too.
+//! There are three sides, which offer the same names:
+//!
+//! - the machine, which is what a release build runs on;
+//! - loom, by `--cfg sundown_loom`; together with `--cfg crossbeam_loom` the real `crossbeam-epoch`
+//!   then runs under it too. It tries every interleaving and every ordering of a small model;
+//! - shuttle, by `--cfg sundown_shuttle`. It tries random interleavings of the whole cache with as
+//!   many threads as one likes, but knows sequential consistency only; `crossbeam-epoch` runs under
+//!   it in steps that nobody can interrupt.
 //!
 //! # Epochs
 //!
@@ -25,125 +31,23 @@ use crate::platform::stripe::{Claim, Stripe};
 
 #[cfg(all(sundown_loom, not(crossbeam_loom)))]
 compile_error!("--cfg sundown_loom without --cfg crossbeam_loom reports false violations");
+#[cfg(all(sundown_loom, sundown_shuttle))]
+compile_error!("--cfg sundown_loom and --cfg sundown_shuttle exclude each other");
 
-#[cfg(not(sundown_loom))]
-mod imp {
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
-    pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-    };
-    pub(crate) use std::sync::{Arc, Weak};
-    pub(crate) use std::thread;
-
-    use std::sync::LazyLock;
-
-    static DOMAIN: LazyLock<super::Domain> = LazyLock::new(super::Domain::new);
-
-    pub(super) fn domain() -> &'static super::Domain {
-        &DOMAIN
-    }
-
-    thread_local! {
-        static MEMBER: super::Member = super::Member::join();
-    }
-
-    /// Calls `f` with the thread's membership, if it still has one: a destructor of another
-    /// thread-local may call the cache when the thread ends.
-    #[inline]
-    pub(super) fn with_member<R>(f: impl FnOnce(&super::Member) -> R) -> Option<R> {
-        MEMBER.try_with(f).ok()
-    }
-
-    /// Parks the thread, for no longer than `timeout`.
-    pub(crate) fn park(timeout: Option<core::time::Duration>) {
-        match timeout {
-            Some(timeout) => thread::park_timeout(timeout),
-            None => thread::park(),
-        }
-    }
-
-    /// Waits a moment for others to get on.
-    pub(crate) fn nap() {
-        thread::sleep(core::time::Duration::from_micros(200));
-    }
-
-    /// Takes the lock unless that takes longer than `patience`.
-    pub(crate) fn lock_within<T>(
-        mutex: &Mutex<T>,
-        patience: core::time::Duration,
-    ) -> Option<MutexGuard<'_, T>> {
-        mutex.try_lock_for(patience)
-    }
-}
+#[cfg(not(any(sundown_loom, sundown_shuttle)))]
+mod machine;
+#[cfg(not(any(sundown_loom, sundown_shuttle)))]
+use machine as imp;
 
 #[cfg(sundown_loom)]
-mod imp {
-    pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-    };
-    // Handles are counted by the standard library; what loom must see is what they guard.
-    pub(crate) use loom::thread;
-    pub(crate) use std::sync::{Arc, Weak};
+mod under_loom;
+#[cfg(sundown_loom)]
+use under_loom as imp;
 
-    /// loom's mutex behind the face of `parking_lot`'s.
-    #[derive(Debug)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T: Default> Default for Mutex<T> {
-        fn default() -> Self {
-            Self::new(T::default())
-        }
-    }
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().expect("no model panics under a lock")
-        }
-
-        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-            self.0.try_lock().ok()
-        }
-    }
-
-    /// loom has no time: only a wake-up ends a sleep.
-    pub(crate) fn park(_timeout: Option<core::time::Duration>) {
-        thread::park();
-    }
-
-    /// loom has no time: others get on when they are let.
-    pub(crate) fn nap() {
-        thread::yield_now();
-    }
-
-    /// loom has no time: every holder is waited for.
-    pub(crate) fn lock_within<T>(
-        mutex: &Mutex<T>,
-        _patience: core::time::Duration,
-    ) -> Option<MutexGuard<'_, T>> {
-        Some(mutex.lock())
-    }
-
-    loom::lazy_static! {
-        static ref DOMAIN: super::Domain = super::Domain::new();
-    }
-
-    pub(super) fn domain() -> &'static super::Domain {
-        &DOMAIN
-    }
-
-    loom::thread_local! {
-        static MEMBER: super::Member = super::Member::join();
-    }
-
-    pub(super) fn with_member<R>(f: impl FnOnce(&super::Member) -> R) -> Option<R> {
-        Some(MEMBER.with(f))
-    }
-}
+#[cfg(sundown_shuttle)]
+mod under_shuttle;
+#[cfg(sundown_shuttle)]
+use under_shuttle as imp;
 
 /// The one collector, and the tickets that it makes ripe.
 struct Domain {

@@ -1,0 +1,48 @@
+//! The machine itself: what a release build runs on.
+
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
+pub(crate) use std::sync::{Arc, Weak};
+pub(crate) use std::thread;
+
+use std::sync::LazyLock;
+
+static DOMAIN: LazyLock<super::Domain> = LazyLock::new(super::Domain::new);
+
+pub(super) fn domain() -> &'static super::Domain {
+    &DOMAIN
+}
+
+thread_local! {
+    static MEMBER: super::Member = super::Member::join();
+}
+
+/// Calls `f` with the thread's membership, if it still has one: a destructor of another
+/// thread-local may call the cache when the thread ends.
+#[inline]
+pub(super) fn with_member<R>(f: impl FnOnce(&super::Member) -> R) -> Option<R> {
+    MEMBER.try_with(f).ok()
+}
+
+/// Parks the thread, for no longer than `timeout`.
+pub(crate) fn park(timeout: Option<core::time::Duration>) {
+    match timeout {
+        Some(timeout) => thread::park_timeout(timeout),
+        None => thread::park(),
+    }
+}
+
+/// Waits a moment for others to get on.
+pub(crate) fn nap() {
+    thread::sleep(core::time::Duration::from_micros(200));
+}
+
+/// Takes the lock unless that takes longer than `patience`.
+pub(crate) fn lock_within<T>(
+    mutex: &Mutex<T>,
+    patience: core::time::Duration,
+) -> Option<MutexGuard<'_, T>> {
+    mutex.try_lock_for(patience)
+}

@@ -1,0 +1,69 @@
+//! The whole cache under shuttle's random schedules, with more threads than loom can take.
+//!
+//! `RUSTFLAGS='--cfg sundown_shuttle' cargo test --release --test shuttle`; see `tests/README.md`.
+
+#![cfg(sundown_shuttle)]
+
+mod history;
+#[path = "shuttle/quarantine.rs"]
+mod quarantine;
+#[path = "shuttle/schedules.rs"]
+mod schedules;
+
+use history::program::{Program, Scale};
+use history::{accounts, checker, stage};
+use schedules::{Schedules, explore};
+use shuttle::rand::RngCore;
+use std::time::Duration;
+
+/// In the middle of user code: others may run.
+pub(crate) fn pause() {
+    // Not a yield, which would tell the scheduler that the thread waits for something.
+    shuttle::thread::sleep(Duration::ZERO);
+}
+
+/// Until the cache gets on.
+pub(crate) fn wait() {
+    shuttle::thread::yield_now();
+}
+
+/// Many threads, many keys.
+const CROWD: Scale = Scale { threads: (3, 6), acts: (3, 8), keys: (2, 5) };
+/// Few keys, so that the calls on each are dense.
+const DENSE: Scale = Scale { threads: (2, 4), acts: (3, 7), keys: (1, 2) };
+
+#[test]
+fn crowds_of_threads_break_no_promise() {
+    let runs = count("SUNDOWN_SHUTTLE_RUNS", 400);
+    explore("crowds", &Schedules::all(), runs, || run_one(CROWD));
+}
+
+#[test]
+fn dense_histories_are_explained_by_some_order() {
+    let histories = count("SUNDOWN_HISTORIES", 1_000);
+    explore("histories", &Schedules::all(), histories, || run_one(DENSE));
+}
+
+/// One program on one cache. It is drawn from the schedule's own numbers, so that whoever plays the
+/// schedule again gets the same program.
+fn run_one(scale: Scale) {
+    let program = Program::draw(shuttle::rand::thread_rng().next_u64(), scale);
+    let outcome = stage::run(&program, |threads| {
+        let threads: Vec<_> = threads.into_iter().map(shuttle::thread::spawn).collect();
+        for thread in threads {
+            thread.join().expect("no call panics");
+        }
+    });
+    assert!(outcome.faults.is_empty(), "{:#?}\n{program:?}", outcome.faults);
+    let limits = program.setup.limits;
+    let verdict = accounts::check(&outcome.history, limits)
+        .and_then(|()| checker::check(&outcome.history, limits, program.setup.keys));
+    if let Err(complaint) = verdict {
+        panic!("{complaint}\n{:?}", program.setup);
+    }
+}
+
+fn count(variable: &str, default: usize) -> usize {
+    let count = std::env::var(variable);
+    count.map_or(default, |count| count.parse().unwrap_or_else(|_| panic!("{variable}: {count}")))
+}
