@@ -13,8 +13,9 @@
 //!     under the same key, or, tagged, the next in a chain of retired ones.
 //! N5. Whoever changes lifetimes stores the touch first, then min(old, new) as absolute deadline,
 //!     then the idle time, then the new absolute deadline; whoever judges loads the absolute
-//!     deadline first, then the idle time, then the word. So no judgement mixes them into an
-//!     earlier death or a longer life than old and new allow.
+//!     deadline first, then the idle time, then the absolute deadline again, of which the lesser
+//!     counts, then the word. So no judgement mixes them into an earlier death or a longer life than
+//!     old and new allow: with the new idle time comes the new absolute deadline, or a lesser one.
 
 #![allow(unsafe_code, reason = "entries are shared with readers that hold no lock")]
 
@@ -146,8 +147,9 @@ impl<K, V> Entry<K, V> {
     pub(crate) fn judge(&self) -> Judgement {
         // Acquire, all: in this order the loads undo the order of the stores in `set_lifetime`
         // (N5); the last one also pairs with the kill, so that a dead entry's successor is seen.
-        let absolute_ns = self.absolute_ns.load(Ordering::Acquire);
+        let before_ns = self.absolute_ns.load(Ordering::Acquire);
         let idle_ns = self.idle_ns.load(Ordering::Acquire);
+        let absolute_ns = before_ns.min(self.absolute_ns.load(Ordering::Acquire));
         let word = Word(self.word.load(Ordering::Acquire));
         let idle_until_ns = self.used_ns(word).saturating_add(idle_ns);
         Judgement { word, absolute_ns, idle_until_ns }

@@ -18,6 +18,8 @@ mod chunk;
 mod entry;
 #[cfg(all(any(test, fuzzing), not(sundown_loom)))]
 pub(crate) mod history;
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;
 mod table;
 #[cfg(all(test, not(sundown_loom)))]
 mod tests;
