@@ -24,6 +24,9 @@ pub(crate) fn wait() {
     thread::sleep(Duration::from_micros(50));
 }
 
+/// So often the cache is waited for: ten seconds, on a machine that has other things to do.
+pub(crate) const PATIENCE: usize = 200_000;
+
 const SCALE: Scale = Scale { threads: (2, 4), acts: (3, 9), keys: (1, 3) };
 
 #[test]

@@ -27,6 +27,9 @@ pub(crate) fn wait() {
     shuttle::thread::yield_now();
 }
 
+/// So often the cache is waited for.
+pub(crate) const PATIENCE: usize = 1_000;
+
 /// Many threads, many keys.
 const CROWD: Scale = Scale { threads: (3, 6), acts: (3, 8), keys: (2, 5) };
 /// Few keys, so that the calls on each are dense.

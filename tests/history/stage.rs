@@ -51,12 +51,11 @@ impl Stage {
     /// When all threads have ended: lets the cache come to rest, looks at what is left, ends it.
     pub(crate) fn finish(self) -> Outcome {
         self.come_to_rest();
-        self.look_around();
         let Player { cache, clock, log, registry, setup } = self.player;
         let (from_ms, invoked) = (millis(&clock), log.tick());
         drop(cache);
         // The listener may have had the last handle, on the reaper's thread.
-        for _ in 0..PATIENCE {
+        for _ in 0..crate::PATIENCE {
             if registry.alive() == 0 {
                 break;
             }
@@ -75,12 +74,15 @@ impl Stage {
         Outcome { history, faults: registry.faults() }
     }
 
-    /// Garbage goes; with a reaper of its own, also what is due.
+    /// Garbage goes; with a reaper of its own, also what is due. Then the accounts must balance.
+    ///
+    /// A reaper may be at work while they are looked at, so they are looked at until they do.
     fn come_to_rest(&self) {
-        let Player { cache, log, clock, setup, .. } = &self.player;
-        for _ in 0..PATIENCE {
-            let stats = cache.stats();
-            if stats.retired.count == 0 && stats.overdue == 0 {
+        let Player { cache, log, clock, setup, registry } = &self.player;
+        let mut unrest = None;
+        for _ in 0..crate::PATIENCE {
+            unrest = self.unrest();
+            if unrest.is_none() {
                 return;
             }
             if setup.reaper == Reaper::Thread {
@@ -92,27 +94,26 @@ impl Stage {
             }
             crate::wait();
         }
-        self.player.registry.fault(format!("the cache does not come to rest: {:?}", cache.stats()));
+        registry.fault(format!("the cache does not come to rest: {unrest:?}"));
     }
 
-    fn look_around(&self) {
+    /// What does not balance, or not yet.
+    fn unrest(&self) -> Option<String> {
         let Player { cache, registry, .. } = &self.player;
-        let stats = cache.stats();
-        match cache.audit() {
-            Err(error) => registry.fault(format!("audit: {error}")),
-            Ok(audit) => {
-                let (live, gone) = (audit.entries as u64, audit.dropped);
-                let is_balanced = audit.inserted == live + gone && audit.retired == 0;
-                let is_counted = live == cache.len() as u64 && audit.weight == cache.weight();
-                if !is_balanced || !is_counted {
-                    registry.fault(format!("accounts: {audit:?}, {stats:?}"));
-                }
+        let audit = match cache.audit() {
+            Ok(audit) => audit,
+            Err(error) => {
+                registry.fault(format!("audit: {error}"));
+                return None;
             }
-        }
-        let lives = registry.alive();
-        if lives != 2 * cache.len() {
-            registry.fault(format!("{lives} lives in {} sessions at rest", cache.len()));
-        }
+        };
+        let (lives, stats) = (registry.alive(), cache.stats());
+        let sums = [audit.entries as u64 + audit.dropped, stats.entries as u64 + stats.dropped];
+        let is_balanced = sums == [audit.inserted, stats.inserted];
+        let is_counted = audit.entries == stats.entries && audit.weight == stats.weight;
+        let is_tidy = audit.retired == 0 && stats.overdue == 0 && lives == 2 * stats.entries;
+        let is_at_rest = is_balanced && is_counted && is_tidy;
+        (!is_at_rest).then(|| format!("{lives} lives, {audit:?}, {stats:?}"))
     }
 }
 
@@ -222,7 +223,5 @@ impl Hasher for Fnv {
 
 /// As fine as it goes: the clock moves by few milliseconds.
 const RESOLUTION: Duration = Duration::from_millis(1);
-/// So often the cache may be waited for.
-const PATIENCE: usize = 20_000;
 /// A listener that inserts is told of what its insertion evicts, and so on.
 const MOST_CALLS_BACK: i64 = 4;
