@@ -15,8 +15,13 @@ pub(crate) fn check(history: &History, limits: Limits) -> Result<(), String> {
     for end in &history.ends {
         *events.entry(end.serial).or_default() += 1;
     }
-    let entered: Vec<u32> =
-        history.calls.iter().filter_map(entry).filter(|entry| entry.is_in).map(|e| e.serial).collect();
+    let entered: Vec<u32> = history
+        .calls
+        .iter()
+        .filter_map(entry)
+        .filter(|entry| entry.is_in)
+        .map(|e| e.serial)
+        .collect();
     for serial in &entered {
         let told = events.remove(serial).unwrap_or(0);
         if told != 1 {

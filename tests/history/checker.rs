@@ -109,7 +109,10 @@ impl Search<'_> {
         let mut ends: Vec<_> = self.known.ends.values().collect();
         ends.sort_by_key(|end| end.told);
         for end in ends {
-            text += &format!("  {:5} at {} ms: {} {:?}\n", end.told, end.told_ms, end.serial, end.cause);
+            text += &format!(
+                "  {:5} at {} ms: {} {:?}\n",
+                end.told, end.told_ms, end.serial, end.cause
+            );
         }
         text + &format!("the clock: {:?}\nthe furthest state: {best:?}", self.known.times_ms)
     }

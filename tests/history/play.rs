@@ -80,9 +80,9 @@ impl Player {
                     _ => NEVER,
                 }))
             }),
-            Act::Remove(key) => self.observe(key, || {
-                What::Remove(cache.remove(&Name(key)).as_ref().map(serial))
-            }),
+            Act::Remove(key) => {
+                self.observe(key, || What::Remove(cache.remove(&Name(key)).as_ref().map(serial)))
+            }
             Act::Discard(key) => {
                 self.observe(key, || What::Discard(cache.discard(&Name(key))));
             }
@@ -122,7 +122,8 @@ impl Player {
         let serial = self.log.next_serial();
         self.observe(key, || {
             let value = Value::new(serial, weight, &self.registry);
-            let (new, cache, lifetime) = (Key::new(key, &self.registry), &self.cache, lifetime(span));
+            let (new, cache, lifetime) =
+                (Key::new(key, &self.registry), &self.cache, lifetime(span));
             let offered = match entrance {
                 None => cache.insert(new, value),
                 Some(Entrance::Any) => cache.insert_for(new, value, lifetime),

@@ -6,9 +6,20 @@ use sundown::{OnFull, Reaper};
 /// One call. Weights count only where the cache weighs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
-    Insert { key: u8, weight: u64 },
-    Offer { entrance: Entrance, key: u8, weight: u64, span: Span },
-    Update { key: u8, weight: u64 },
+    Insert {
+        key: u8,
+        weight: u64,
+    },
+    Offer {
+        entrance: Entrance,
+        key: u8,
+        weight: u64,
+        span: Span,
+    },
+    Update {
+        key: u8,
+        weight: u64,
+    },
     Get(u8),
     Read(u8),
     Peek(u8),
@@ -17,10 +28,18 @@ pub(crate) enum Act {
     ExpiresIn(u8),
     Remove(u8),
     Discard(u8),
-    RemoveIf { key: u8, is_even: bool },
-    Retain { is_even: bool },
+    RemoveIf {
+        key: u8,
+        is_even: bool,
+    },
+    Retain {
+        is_even: bool,
+    },
     ForEach,
-    SetLifetime { key: u8, span: Span },
+    SetLifetime {
+        key: u8,
+        span: Span,
+    },
     Stats,
     Audit,
     Reap,

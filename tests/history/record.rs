@@ -8,20 +8,45 @@ use sundown::{Reason, RemovalCause};
 /// What one call meant for one key, and what it said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    Offer { entrance: Entrance, serial: u32, weight: u64, span: Span, refused: Option<Reason> },
+    Offer {
+        entrance: Entrance,
+        serial: u32,
+        weight: u64,
+        span: Span,
+        refused: Option<Reason>,
+    },
     /// `seen` is what the closure was shown last.
-    Update { serial: u32, weight: u64, seen: Option<u32>, result: Result<bool, Reason> },
-    Look { is_use: bool, shown: Option<u32> },
-    Presence { is_use: bool, is_there: bool },
+    Update {
+        serial: u32,
+        weight: u64,
+        seen: Option<u32>,
+        result: Result<bool, Reason>,
+    },
+    Look {
+        is_use: bool,
+        shown: Option<u32>,
+    },
+    Presence {
+        is_use: bool,
+        is_there: bool,
+    },
     /// The time left, `NEVER` where there is no end, `None` if absent.
     Expiry(Option<Ms>),
     Remove(Option<u32>),
     Discard(bool),
     /// Removes `seen`, the last that the closure was shown, if it said yes.
-    RemoveIf { seen: Option<(u32, bool)>, is_removed: bool },
-    SetLifetime { span: Span, is_set: bool },
+    RemoveIf {
+        seen: Option<(u32, bool)>,
+        is_removed: bool,
+    },
+    SetLifetime {
+        span: Span,
+        is_set: bool,
+    },
     /// `shown` tells what the closure was shown, and whether it let it be removed.
-    Walk { shown: Option<(u32, bool)> },
+    Walk {
+        shown: Option<(u32, bool)>,
+    },
     Clear,
     /// Insertions are refused from here on.
     Bar,

@@ -76,11 +76,8 @@ impl State {
         for &now_ms in times {
             let mut next = self.clone();
             next.model.now = now_ms;
-            let fits = if reads {
-                next.has_read(call)
-            } else {
-                next.has_changed(call, known.max_weight)
-            };
+            let fits =
+                if reads { next.has_read(call) } else { next.has_changed(call, known.max_weight) };
             if reads {
                 next.model.now = self.model.now; // H4
             }

@@ -118,7 +118,10 @@ impl Stage {
 }
 
 /// Plays a whole program, with whatever threads `together` starts and waits for.
-pub(crate) fn run(program: &Program, together: impl FnOnce(Vec<Box<dyn FnOnce() + Send>>)) -> Outcome {
+pub(crate) fn run(
+    program: &Program,
+    together: impl FnOnce(Vec<Box<dyn FnOnce() + Send>>),
+) -> Outcome {
     let stage = Stage::set(program.setup);
     let threads = program.threads.iter().map(|acts| -> Box<dyn FnOnce() + Send> {
         let (player, acts) = (stage.player(), acts.clone());
