@@ -10,11 +10,13 @@ mod quarantine;
 #[path = "shuttle/schedules.rs"]
 mod schedules;
 
-use history::program::{Program, Scale};
+use history::model::Limits;
+use history::program::{Act, Program, Scale, Setup};
 use history::{accounts, checker, stage};
 use schedules::{Schedules, explore};
 use shuttle::rand::RngCore;
 use std::time::Duration;
+use sundown::Reaper;
 
 /// In the middle of user code: others may run.
 pub(crate) fn pause() {
@@ -47,11 +49,34 @@ fn dense_histories_are_explained_by_some_order() {
     explore("histories", &Schedules::all(), histories, || run_one(DENSE));
 }
 
+/// G9, aimed at: a read that is on its way when the deadline comes.
+#[test]
+fn reads_race_the_reaper_at_the_deadline() {
+    let setup = Setup {
+        limits: Limits { idle_ms: 2, ..Limits::PLAIN },
+        shards: 1,
+        reaper: Reaper::Manual,
+        keys: 1,
+        is_colliding: false,
+        is_calling_back: false,
+    };
+    // The read comes a millisecond after the insertion, so that it has a touch to record.
+    let prologue = vec![Act::Insert { key: 0, weight: 1 }, Act::Advance(1)];
+    let threads = vec![vec![Act::Advance(1), Act::Reap], vec![Act::Get(0)]];
+    let program = Program { setup, prologue, threads };
+    // The read has to stop, and the reaper after it, at one certain step each.
+    let runs = count("SUNDOWN_SHUTTLE_RUNS", 400) * 20;
+    explore("deadlines", &[Schedules::Pct(3), Schedules::Pct(4)], runs, move || run(&program));
+}
+
 /// One program on one cache. It is drawn from the schedule's own numbers, so that whoever plays the
 /// schedule again gets the same program.
 fn run_one(scale: Scale) {
-    let program = Program::draw(shuttle::rand::thread_rng().next_u64(), scale);
-    let outcome = stage::run(&program, |threads| {
+    run(&Program::draw(shuttle::rand::thread_rng().next_u64(), scale));
+}
+
+fn run(program: &Program) {
+    let outcome = stage::run(program, |threads| {
         let threads: Vec<_> = threads.into_iter().map(shuttle::thread::spawn).collect();
         for thread in threads {
             thread.join().expect("no call panics");

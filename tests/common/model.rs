@@ -155,7 +155,9 @@ impl Model {
     pub(crate) fn set_lifetime(&mut self, key: u8, span: Span) -> bool {
         let Some(at) = self.place_of_live(key) else { return false };
         let old = self.coldest_first.remove(at);
-        self.coldest_first.push(self.session(key, old.serial, old.weight, span));
+        let mut session = self.session(key, old.serial, old.weight, span);
+        session.last_use = session.last_use.max(old.last_use);
+        self.coldest_first.push(session);
         true
     }
 

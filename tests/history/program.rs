@@ -65,6 +65,8 @@ pub(crate) struct Setup {
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub(crate) setup: Setup,
+    /// Before there are any threads.
+    pub(crate) prologue: Vec<Act>,
     pub(crate) threads: Vec<Vec<Act>>,
 }
 
@@ -120,7 +122,7 @@ impl Program {
             let acts = dice.within(scale.acts);
             (0..acts).map(|_| Act::draw(&mut dice, &setup, thread == 0)).collect()
         });
-        Self { threads: threads.collect(), setup }
+        Self { setup, prologue: Vec::new(), threads: threads.collect() }
     }
 }
 

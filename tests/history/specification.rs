@@ -10,7 +10,8 @@
 //! - **H3** Each session ends for the cause that the listener was told, and a key's sessions end in
 //!   the order in which it was told.
 //! - **H4** Calls that change a key go by times that never go back: they read the clock under a lock.
-//!   Reads go by any time between their beginning and their end.
+//!   Reads go by any time between their beginning and their end, and so may leave a later last use
+//!   behind than the call that comes next goes by. A last use never goes back.
 //! - **H5** A walk shows a session that is in throughout. One that is replaced meanwhile may be
 //!   missed, and so may its successor.
 

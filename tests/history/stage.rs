@@ -123,6 +123,7 @@ pub(crate) fn run(
     together: impl FnOnce(Vec<Box<dyn FnOnce() + Send>>),
 ) -> Outcome {
     let stage = Stage::set(program.setup);
+    program.prologue.iter().for_each(|&act| stage.player.act(act));
     let threads = program.threads.iter().map(|acts| -> Box<dyn FnOnce() + Send> {
         let (player, acts) = (stage.player(), acts.clone());
         Box::new(move || acts.into_iter().for_each(|act| player.act(act)))
