@@ -8,6 +8,10 @@
 //!     shard checks the alarm under the same lock. Either the visit comes later and sees what was
 //!     filed, or it came before, and then the alarm that the other one sees is that `never` or
 //!     something newer: it lowers it and wakes the sleeper.
+//!     Who has something for the reaper without the lock, as a closure that lets go of a removed
+//!     session, cannot rely on the alarm that it sees. It notes it first, and then lowers the alarm
+//!     in any case: the reaper's own swap comes after that, and then its visit sees the note, or
+//!     before, and then it is woken.
 //! P2. A wake-up that comes while the reaper is awake is not lost: the thread's own token keeps it,
 //!     and the next sleep returns at once to look at the alarm again.
 
@@ -42,8 +46,9 @@ impl Alarm {
 
     /// Forgets the time, before the reaper visits the shards.
     pub(crate) fn disarm(&self) {
-        // Relaxed: the shards' locks order it before whoever checks it after the visit (P1).
-        self.at_ns.store(NEVER_NS, Ordering::Relaxed);
+        // Acquire: pairs with `ring_from_outside`: what was noted before it rang is seen. Else
+        // the shards' locks order it before whoever checks it after the visit (P1).
+        self.at_ns.swap(NEVER_NS, Ordering::Acquire);
     }
 
     /// Sets it to `at_ns` if that is earlier; true if it was.
@@ -56,6 +61,16 @@ impl Alarm {
     /// Sets it to `at_ns` if that is earlier, and then wakes the sleeper so that it notices.
     pub(crate) fn ring_by(&self, at_ns: u64) {
         if self.lower(at_ns) {
+            self.wake();
+        }
+    }
+
+    /// Like [`ring_by`](Self::ring_by), for who has not had the lock of the shard that wants
+    /// attention, and so cannot rely on what the alarm seems to be set to (P1).
+    pub(crate) fn ring_from_outside(&self, at_ns: u64) {
+        // Release: pairs with the swap in `disarm`, if that comes after. If it came before, this
+        // reads what it wrote, or something newer.
+        if self.at_ns.fetch_min(at_ns, Ordering::Release) > at_ns {
             self.wake();
         }
     }
