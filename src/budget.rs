@@ -284,33 +284,4 @@ mod tests {
 }
 
 #[cfg(all(test, sundown_loom))]
-mod loom_tests {
-    use super::*;
-    use crate::platform::sync::Arc;
-    use loom::thread;
-
-    #[test]
-    fn loom_two_insertions_race_for_the_last_room() {
-        loom::model(|| {
-            let budget = Arc::new(Budget::new(Some(1), Some(5), true));
-            let insert = |budget: &Budget, weight| {
-                let mut room = Room::none(budget);
-                let is_in = room.try_cover(Load { entries: 1, weight });
-                assert!(budget.entries() <= 1 && budget.weight() <= 5, "U1");
-                if is_in {
-                    room.spend(Load { entries: 1, weight });
-                }
-                is_in
-            };
-            let other = {
-                let budget = budget.clone();
-                thread::spawn(move || insert(&budget, 2))
-            };
-            let ours = insert(&budget, 5);
-            let theirs = other.join().expect("it does not panic");
-            assert!(ours != theirs, "exactly one has the room (U2)");
-            assert_eq!(budget.entries(), 1);
-            assert_eq!(budget.weight(), if ours { 5 } else { 2 });
-        });
-    }
-}
+mod loom_tests;

@@ -12,6 +12,8 @@ mod remove;
 mod walk;
 mod write;
 
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;
 #[cfg(all(test, not(sundown_loom)))]
 mod tests;
 

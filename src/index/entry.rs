@@ -315,3 +315,6 @@ pub(super) fn is_tagged<T>(pointer: *mut T) -> bool {
 
 /// Entries are aligned to more than a byte.
 const TAG: usize = 1;
+
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;

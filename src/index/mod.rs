@@ -19,7 +19,7 @@ mod entry;
 #[cfg(all(any(test, fuzzing), not(sundown_loom)))]
 pub(crate) mod history;
 #[cfg(all(test, sundown_loom))]
-mod loom_tests;
+pub(crate) mod loom_tests;
 mod table;
 #[cfg(all(test, not(sundown_loom)))]
 mod tests;
@@ -230,15 +230,6 @@ impl<K, V> Index<K, V> {
         writer.limit = table.limit();
         self.ahead.point_to(&table);
         self.publish(Box::into_raw(Box::new(table)))
-    }
-
-    #[cfg(all(test, sundown_loom))]
-    pub(crate) fn rebuild_for_test(
-        &self,
-        writer: &mut Writer,
-        entries: usize,
-    ) -> Option<OldTable<K, V>> {
-        self.rebuild(writer, entries)
     }
 
     fn publish(&self, table: *mut Table<K, V>) -> Option<OldTable<K, V>> {

@@ -8,3 +8,6 @@ pub(crate) mod clock;
 pub(crate) mod hasher;
 pub(crate) mod stripe;
 pub(crate) mod sync;
+
+#[cfg(all(test, sundown_loom))]
+pub(crate) mod loom_tests;

@@ -1,54 +1,126 @@
-//! Models of the alarm: nobody's deadline is slept through.
+//! Models of the alarm and the thread that sleeps by it: nobody's deadline is slept through, and
+//! nobody waits for the thread in vain.
 
-use loom::thread;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use super::*;
 use crate::platform::clock::ManualClock;
+use crate::platform::loom_tests::Depth::{Complete, Preemptions};
+use crate::platform::loom_tests::{Seen, check, explore};
 
-/// What stands for a shard: whether something was filed that is due at once.
-type Filed = Mutex<bool>;
+/// What the reaper's thread works on: what stands for a shard, and for a note without its lock.
+struct Desk {
+    alarm: Arc<Alarm>,
+    is_filed: Mutex<bool>,
+    is_noted: AtomicBool,
+    /// How much it has found, in how many passes; loom sees neither.
+    found: AtomicUsize,
+    passes: AtomicUsize,
+    farewells: AtomicUsize,
+    main: thread::Thread,
+}
 
-/// The reaper's loop, as `Core::reaper_pass` and `spawn` have it.
-fn reap(alarm: &Alarm, shard: &Filed, clock: &Clock) -> bool {
-    *alarm.sleeper.lock() = Some(thread::current());
-    while !alarm.is_stopped() {
-        alarm.disarm();
-        let is_filed = *shard.lock();
-        alarm.lower(if is_filed { 0 } else { NEVER_NS });
-        if is_filed {
-            return true;
-        }
-        alarm.sleep(clock);
+impl Desk {
+    /// A reaper that has made its first pass, and sleeps for ever.
+    fn with_sleeper() -> (Arc<Self>, thread::JoinHandle<()>) {
+        let desk = Arc::new(Self {
+            alarm: Arc::new(Alarm::new()),
+            is_filed: Mutex::new(false),
+            is_noted: AtomicBool::new(false),
+            found: AtomicUsize::new(0),
+            passes: AtomicUsize::new(0),
+            farewells: AtomicUsize::new(0),
+            main: thread::current(),
+        });
+        let (worker, last) = (desk.clone(), desk.clone());
+        let farewell = move || {
+            last.farewells.fetch_add(1, SeqCst);
+        };
+        let clock = Clock::from(ManualClock::new());
+        let reaper = spawn(&desk.alarm, clock, move || worker.pass(), farewell);
+        thread::yield_now();
+        assert_eq!(desk.passes.load(SeqCst), 1);
+        (desk, reaper.expect("threads can be started"))
     }
-    false
+
+    /// A pass as `Core::reaper_pass` makes it.
+    fn pass(&self) {
+        self.passes.fetch_add(1, SeqCst);
+        self.alarm.disarm();
+        let is_filed = core::mem::take(&mut *self.is_filed.lock());
+        // AcqRel: pairs with the store of whoever notes.
+        let is_noted = self.is_noted.swap(false, Ordering::AcqRel);
+        self.alarm.lower(NEVER_NS);
+        if is_filed || is_noted {
+            self.found.fetch_add(usize::from(is_filed) + usize::from(is_noted), SeqCst);
+            self.main.unpark();
+        }
+    }
+
+    /// Sleeps until the reaper has found so much. A lost wake-up is a deadlock, which loom reports.
+    fn wait_for(&self, found: usize) {
+        while self.found.load(SeqCst) < found {
+            thread::park();
+        }
+    }
+
+    fn end(&self, reaper: thread::JoinHandle<()>) {
+        self.alarm.stop();
+        reaper.join().expect("the reaper does not panic");
+    }
 }
 
 #[test]
-fn loom_deadline_filed_while_the_reaper_parks_is_not_slept_through() {
-    loom::model(|| {
-        let alarm = Arc::new(Alarm::new());
-        let shard = Arc::new(Filed::new(false));
-        let reaper = {
-            let (alarm, shard) = (alarm.clone(), shard.clone());
-            thread::spawn(move || reap(&alarm, &shard, &Clock::from(ManualClock::new())))
-        };
-        *shard.lock() = true;
-        alarm.ring_by(0);
-        // A lost wake-up is a deadlock, which loom reports.
-        assert!(reaper.join().expect("the reaper does not panic"));
+fn loom_what_is_filed_while_the_reaper_sleeps_or_works_is_not_slept_through() {
+    let seen = Seen::new(["found in one pass", "found in a second pass"]);
+    let notes = seen.clone();
+    check(Complete, Complete, move || {
+        let (desk, reaper) = Desk::with_sleeper();
+        explore(|| {
+            // Sets it to work, perhaps.
+            desk.alarm.ring_by(0);
+            *desk.is_filed.lock() = true;
+            desk.alarm.ring_by(0);
+            desk.wait_for(1);
+        });
+        notes.note(desk.passes.load(SeqCst) - 2);
+        desk.end(reaper);
     });
+    seen.assert_all();
+}
+
+/// Who ends a hold has not had the shard's lock: what the alarm seems to be set to may be old.
+#[test]
+fn loom_what_is_noted_without_the_lock_is_not_slept_through() {
+    let seen = Seen::new(["found in one pass", "found in a second pass"]);
+    let notes = seen.clone();
+    check(Complete, Complete, move || {
+        let (desk, reaper) = Desk::with_sleeper();
+        explore(|| {
+            desk.alarm.ring_by(0);
+            // Release: as in `Shard::release`.
+            desk.is_noted.store(true, Ordering::Release);
+            desk.alarm.ring_from_outside(0);
+            desk.wait_for(1);
+        });
+        notes.note(desk.passes.load(SeqCst) - 2);
+        desk.end(reaper);
+    });
+    seen.assert_all();
 }
 
 #[test]
-fn loom_stop_ends_a_reaper_that_parks() {
-    loom::model(|| {
-        let alarm = Arc::new(Alarm::new());
-        let shard = Arc::new(Filed::new(false));
-        let reaper = {
-            let (alarm, shard) = (alarm.clone(), shard.clone());
-            thread::spawn(move || reap(&alarm, &shard, &Clock::from(ManualClock::new())))
-        };
-        alarm.stop();
-        assert!(!reaper.join().expect("the reaper does not panic"));
+fn loom_stop_ends_a_reaper_that_sleeps_or_works() {
+    let seen = Seen::new(["it slept", "it worked"]);
+    let notes = seen.clone();
+    check(Preemptions(3), Complete, move || {
+        let (desk, reaper) = Desk::with_sleeper();
+        explore(|| {
+            desk.alarm.ring_by(0);
+            desk.end(reaper);
+            assert_eq!(desk.farewells.load(SeqCst), 1, "it says farewell before it is joined");
+        });
+        notes.note(usize::from(desk.passes.load(SeqCst) > 1));
     });
+    seen.assert_all();
 }

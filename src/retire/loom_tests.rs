@@ -1,263 +1,224 @@
-//! Models of an entry's life, on the real index, entries, garbage and collector.
+//! Models of grace, on the real index, entries, garbage and collector: nobody reads what is freed,
+//! and everything is freed exactly once.
 //!
-//! The oracle for use after free is a `loom::cell::UnsafeCell` in each value: readers read it, the
-//! destructor writes it. The oracle for leaks is a `Track` beside it. Each model also asserts, over
-//! all its executions, that what it is about has really happened.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-use loom::alloc::Track;
-use loom::cell::UnsafeCell;
-use loom::thread;
+//! The oracles: a [`Canary`] in each session, whose destructor must come after all reads; every
+//! atomic in an entry or a table, whose destructor must come after all its loads and stores (see
+//! `platform::sync`); loom's count of canaries for what is never freed. Each model asserts that
+//! something was freed while a reader was about.
 
 use super::*;
-use crate::index::{Entry, Fresh, Index, Linked, Look, Succession, Use, Writer};
-use crate::lifetime::Spans;
-use crate::platform::clock::{Clock, ManualClock, NEVER_NS};
-use crate::platform::sync::{pin, turn_epoch};
+use crate::index::Linked;
+use crate::index::loom_tests::{Desk, Sessions, get};
+use crate::platform::loom_tests::Depth::{Complete, Preemptions};
+use crate::platform::loom_tests::{Canary, Seen, check, race};
+use crate::platform::sync::{Arc, turn_epoch};
 use crate::removal::RemovalCause;
 
-/// A value that notices if it is read after, or while, it is dropped.
-struct Canary {
-    name: UnsafeCell<u32>,
-    _track: Track<()>,
-}
-
-impl Canary {
-    fn new(name: u32) -> Self {
-        Self { name: UnsafeCell::new(name), _track: Track::new(()) }
-    }
-
-    fn name(&self) -> u32 {
-        // SAFETY: nobody writes while the value lives; that is what the model checks.
-        self.name.with(|name| unsafe { *name })
-    }
-}
-
-impl Drop for Canary {
-    fn drop(&mut self) {
-        // SAFETY: `&mut self`; that nobody reads any more is what the model checks.
-        self.name.with_mut(|name| unsafe { *name = 0 });
-    }
-}
-
-const FOREVER: Spans = Spans { live_ns: NEVER_NS, idle_ns: NEVER_NS };
-const MILLI_NS: u64 = 1_000_000;
-
-fn link(index: &Index<u32, Canary>, writer: &mut Writer, name: u32) -> Linked<u32, Canary> {
-    let fresh = Fresh::new(1, Canary::new(name), 7, 1);
-    fresh.begin(0, FOREVER);
-    let (linked, old_table) = index.link(writer, fresh);
-    assert!(old_table.is_none(), "the first table holds seven");
-    linked
-}
-
-fn supersede(
-    index: &Index<u32, Canary>,
-    writer: &mut Writer,
-    old: Linked<u32, Canary>,
-    name: u32,
-) -> (Linked<u32, Canary>, Unlinked<u32, Canary>) {
-    let fresh = Fresh::new(1, Canary::new(name), 7, 1);
-    fresh.begin(0, FOREVER);
-    let superseded = index.supersede(writer, &old, fresh, Succession::Always, 0);
-    let (heir, _) = superseded.ok().expect("always succeeds");
-    (heir, old.into_superseded(RemovalCause::Replaced))
-}
-
-fn get(index: &Index<u32, Canary>) -> Option<u32> {
-    let clock = Clock::monotonic();
-    let pin = pin();
-    let look = (&clock, Use::Peek);
-    index.look_up(&pin, 7, |key| *key == 1, look).map(|entry| entry.value().name())
-}
+type Waste = Garbage<u32, Canary>;
 
 /// Frees what is ripe, as a drainer does; tells how many entries that were.
-fn drain(garbage: &mut Garbage<u32, Canary>, readers: Readers) -> usize {
-    garbage.seal();
-    Ticket::defer();
-    turn_epoch();
-    turn_epoch();
+fn drain(garbage: &mut Waste, readers: Readers) -> usize {
     let mut freed = 0;
-    assert!(garbage.try_start_draining());
+    assert!(garbage.try_start_draining(), "R2");
     while let Some(mut ripe) = garbage.take_ripe(8, readers) {
         ripe.free_tables();
         while ripe.next_removed().is_some() {
             freed += 1;
         }
         garbage.put_back(ripe);
-        garbage.stop_draining();
-        assert!(garbage.try_start_draining());
-        if readers == Readers::Possible && !garbage.needs_draining() {
-            garbage.stop_draining();
-            break;
-        }
     }
     freed
 }
 
-fn finish(
-    index: &Index<u32, Canary>,
-    writer: &mut Writer,
-    mut garbage: Garbage<u32, Canary>,
-    last: Option<Linked<u32, Canary>>,
-) {
-    if let Some(last) = last {
-        last.kill(0);
-        garbage.push(index.unlink(writer, last, RemovalCause::Closed), 0);
+/// Seals, waits two rounds and drains; tells how many entries that freed.
+fn retire(garbage: &mut Waste) -> usize {
+    garbage.seal();
+    Ticket::defer();
+    turn_epoch();
+    turn_epoch();
+    drain(garbage, Readers::Possible)
+}
+
+/// Ends the scene: no reader is left, and with what is freed now, everything has been freed once.
+fn clear(mut desk: Desk, garbage: Waste, linked: impl IntoIterator<Item = Linked<u32, Canary>>) {
+    let mut garbage = garbage;
+    for linked in linked {
+        garbage.push(desk.unlink(linked), 0);
     }
-    if let Some(table) = index.fit(writer) {
+    if let Some(table) = desk.fit() {
         garbage.push_table(table, 0);
     }
-    garbage.is_draining = false;
+    garbage.seal();
     drain(&mut garbage, Readers::Gone);
-    assert_eq!(garbage.check(garbage.taken), Ok(0));
+    assert_eq!(garbage.check(garbage.taken), Ok(0), "R4");
 }
 
+/// The core: a read, a replacement, and the end of the old session's grace.
 #[test]
-fn loom_read_against_replace_sees_one_of_the_two_and_nothing_freed() {
-    let freed_early = Arc::new(AtomicUsize::new(0));
-    let (seen_old, seen_new) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (early, old, new) = (freed_early.clone(), seen_old.clone(), seen_new.clone());
-    loom::model(move || {
-        let (index, mut writer) = Index::new(8);
-        let index = Arc::new(index);
-        let linked = link(&index, &mut writer, 10);
-        let reader = {
-            let (index, old, new) = (index.clone(), old.clone(), new.clone());
-            thread::spawn(move || match get(&index) {
-                Some(10) => old.fetch_add(1, Relaxed),
-                Some(11) => new.fetch_add(1, Relaxed),
-                other => panic!("a key that is replaced is never missing: {other:?}"),
-            })
-        };
+fn loom_read_against_replacement_and_freeing() {
+    let seen = Seen::new(["saw the old", "saw the new", "freed", "still unripe"]);
+    let notes = seen.clone();
+    check(Complete, Complete, move || {
+        let mut desk = Desk::new();
+        let old = desk.link(1, 10);
+        let index = desk.index.clone();
         let mut garbage = Garbage::new(false);
-        let (heir, unlinked) = supersede(&index, &mut writer, linked, 11);
-        garbage.push(unlinked, 0);
-        early.fetch_add(drain(&mut garbage, Readers::Possible), Relaxed);
-        reader.join().expect("the reader does not panic");
-        finish(&index, &mut writer, garbage, Some(heir));
+        let write = || {
+            let heir = desk.supersede(&old, 11);
+            garbage.push(old.into_superseded(RemovalCause::Replaced), 0);
+            (heir, retire(&mut garbage))
+        };
+        let ((heir, freed), [found]) = race(write, [Box::new(move || get(&index, 1))]);
+        let name = found.expect("a key that is replaced is never missing");
+        notes.note(name as usize - 10);
+        notes.note(3 - freed);
+        clear(desk, garbage, [heir]);
     });
-    assert!(freed_early.load(Relaxed) > 0, "grace never ended while the reader was about");
-    assert!(seen_old.load(Relaxed) > 0 && seen_new.load(Relaxed) > 0);
+    seen.assert_all();
 }
 
 #[test]
-fn loom_read_against_remove_and_reuse_of_the_lane() {
-    let misses = Arc::new(AtomicUsize::new(0));
-    let count = misses.clone();
-    loom::model(move || {
-        let (index, mut writer) = Index::new(8);
-        let index = Arc::new(index);
-        let linked = link(&index, &mut writer, 10);
-        let reader = {
-            let (index, count) = (index.clone(), count.clone());
-            thread::spawn(move || {
-                if get(&index).is_none() {
-                    count.fetch_add(1, Relaxed);
-                }
-            })
-        };
+fn loom_read_against_removal_reuse_of_the_lane_and_freeing() {
+    let seen = Seen::new(["hit", "miss", "freed", "still unripe"]);
+    let notes = seen.clone();
+    check(Complete, Complete, move || {
+        let mut desk = Desk::new();
+        let linked = desk.link(1, 10);
+        let index = desk.index.clone();
         let mut garbage = Garbage::new(false);
-        linked.kill(0);
-        garbage.push(index.unlink(&mut writer, linked, RemovalCause::Removed), 0);
-        let again = link(&index, &mut writer, 12);
-        drain(&mut garbage, Readers::Possible);
-        reader.join().expect("the reader does not panic");
-        finish(&index, &mut writer, garbage, Some(again));
+        let write = || {
+            garbage.push(desk.unlink(linked), 0);
+            let other = desk.link(2, 20);
+            (other, retire(&mut garbage))
+        };
+        let ((other, freed), [found]) = race(write, [Box::new(move || get(&index, 1))]);
+        assert!(matches!(found, None | Some(10)), "{found:?}");
+        notes.note(usize::from(found.is_none()));
+        notes.note(3 - freed);
+        clear(desk, garbage, [other]);
     });
-    assert!(misses.load(Relaxed) > 0, "the reader never came between");
+    seen.assert_all();
 }
 
 #[test]
-fn loom_read_against_a_table_that_is_replaced_and_freed() {
-    loom::model(|| {
-        let (index, mut writer) = Index::new(8);
-        let index = Arc::new(index);
-        let linked = link(&index, &mut writer, 10);
-        let reader = {
-            let index = index.clone();
-            thread::spawn(move || assert_eq!(get(&index), Some(10)))
+fn loom_read_against_freeing_of_the_table() {
+    let seen = Seen::new(["freed", "still unripe"]);
+    let notes = seen.clone();
+    check(Complete, Complete, move || {
+        let mut desk = Desk::new();
+        let linked = desk.link(1, 10);
+        let index = desk.index.clone();
+        let mut garbage: Waste = Garbage::new(false);
+        let write = || {
+            let table = desk.rebuild();
+            garbage.push_table(table, 0);
+            retire(&mut garbage);
         };
+        let ((), [found]) = race(write, [Box::new(move || get(&index, 1))]);
+        assert_eq!(found, Some(10), "it was there all the time");
+        notes.note(usize::from(garbage.needs_draining()));
+        clear(desk, garbage, [linked]);
+    });
+    seen.assert_all();
+}
+
+/// The reader turns the epoch after its read, as every 128th pin does: so the note of ripeness may
+/// come from its thread, and must bring along what that thread did before.
+#[test]
+fn loom_reader_whose_own_thread_ripens_the_batch() {
+    let seen = Seen::new(["freed", "still unripe"]);
+    let notes = seen.clone();
+    check(Preemptions(3), Complete, move || {
+        let mut desk = Desk::new();
+        let linked = desk.link(1, 10);
+        let index = desk.index.clone();
         let mut garbage = Garbage::new(false);
-        let table = index.rebuild_for_test(&mut writer, 8).expect("there was a table");
-        garbage.push_table(table, 0);
-        drain(&mut garbage, Readers::Possible);
-        reader.join().expect("the reader does not panic");
-        finish(&index, &mut writer, garbage, Some(linked));
+        // The note is deferred, and the epoch one step on, when the race begins.
+        let write = || {
+            garbage.push(desk.unlink(linked), 0);
+            garbage.seal();
+            Ticket::defer();
+            turn_epoch();
+            drain(&mut garbage, Readers::Possible)
+        };
+        let read = move || {
+            let found = get(&index, 1);
+            turn_epoch();
+            found
+        };
+        let (freed, [found]) = race(write, [Box::new(read)]);
+        assert!(matches!(found, None | Some(10)), "{found:?}");
+        notes.note(1 - freed);
+        clear(desk, garbage, []);
     });
+    seen.assert_all();
 }
 
 #[test]
-fn loom_touch_that_was_returned_keeps_the_session_alive() {
-    let outcomes = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
-    let counts = outcomes.clone();
-    loom::model(move || {
-        let manual = ManualClock::new();
-        let (index, mut writer) = Index::new(8);
-        let index = Arc::new(index);
-        let fresh = Fresh::new(1, Canary::new(10), 7, 1);
-        fresh.begin(6 * MILLI_NS, Spans { live_ns: NEVER_NS, idle_ns: 5 * MILLI_NS });
-        let (linked, _) = index.link(&mut writer, fresh);
-        manual.advance(std::time::Duration::from_millis(10));
-        let reader = {
-            let (index, clock) = (index.clone(), Clock::from(manual));
-            thread::spawn(move || {
-                let pin = pin();
-                let entry: Option<&Entry<u32, Canary>> = index.find(&pin, 7, |key| *key == 1);
-                entry.map(|entry| entry.look(&clock, Use::Touch))
-            })
-        };
-        // Untouched it is over at 11 ms, touched at 10 ms it lives until 15 ms.
-        let killed = linked.kill_if_due(12 * MILLI_NS);
-        let look = reader.join().expect("the reader does not panic");
-        match (killed, look) {
-            (Ok(RemovalCause::Idle), Some(Look::Dead)) => counts[0].fetch_add(1, Relaxed),
-            (Err(deadline_ns), Some(Look::Live)) => {
-                assert_eq!(deadline_ns, 15 * MILLI_NS);
-                counts[1].fetch_add(1, Relaxed)
-            }
-            both => panic!("a touch was lost: {both:?}"),
-        };
+fn loom_two_readers_against_replacement_and_freeing() {
+    let seen = Seen::new(["saw both", "freed", "still unripe"]);
+    let notes = seen.clone();
+    check(Preemptions(2), Preemptions(3), move || {
+        let mut desk = Desk::new();
+        let old = desk.link(1, 10);
+        let indexes = [desk.index.clone(), desk.index.clone()];
         let mut garbage = Garbage::new(false);
-        let last = if killed.is_ok() {
-            garbage.push(index.unlink(&mut writer, linked, RemovalCause::Idle), 0);
-            None
-        } else {
-            Some(linked)
+        let write = || {
+            let heir = desk.supersede(&old, 11);
+            garbage.push(old.into_superseded(RemovalCause::Replaced), 0);
+            (heir, retire(&mut garbage))
         };
-        finish(&index, &mut writer, garbage, last);
-    });
-    assert!(outcomes.iter().all(|count| count.load(Relaxed) > 0), "only one outcome was reached");
-}
-
-#[test]
-fn loom_held_entry_is_freed_once_and_after_its_hold() {
-    let reports = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
-    let counts = reports.clone();
-    loom::model(move || {
-        let (index, mut writer) = Index::new(8);
-        let index = Arc::new(index);
-        let linked = link(&index, &mut writer, 10);
-        let clock = Clock::monotonic();
-        let held = {
-            let pin = pin();
-            let look = (&clock, Use::Hold);
-            index.hold(&pin, 7, |key| *key == 1, look).expect("it is live")
-        };
-        let closure = thread::spawn(move || {
-            assert_eq!(held.value().name(), 10);
-            held.release()
+        let reads = indexes.map(|index| -> Box<dyn FnOnce() -> _ + Send> {
+            Box::new(move || get(&index, 1).expect("a key that is replaced is never missing"))
         });
-        let mut garbage = Garbage::new(true);
-        linked.kill(0);
-        garbage.push(index.unlink(&mut writer, linked, RemovalCause::Removed), 0);
-        let freed = drain(&mut garbage, Readers::Possible);
-        let must_drain = closure.join().expect("the closure does not panic");
-        assert_eq!(must_drain, freed == 0, "freed, or reported by the last hold");
-        counts[freed].fetch_add(1, Relaxed);
-        finish(&index, &mut writer, garbage, None);
+        let ((heir, freed), [one, other]) = race(write, reads);
+        if one != other {
+            notes.note(0);
+        }
+        notes.note(2 - freed);
+        clear(desk, garbage, [heir]);
     });
-    assert!(reports.iter().all(|count| count.load(Relaxed) > 0), "only one order was reached");
+    seen.assert_all();
+}
+
+/// Two shards share the collector: one note makes the tickets of both ripe.
+#[test]
+fn loom_one_note_for_the_garbage_of_two_writers() {
+    let seen = Seen::new(["first freed", "second freed"]);
+    let notes = seen.clone();
+    check(Preemptions(2), Preemptions(3), move || {
+        let (mut one, mut other) = (Desk::new(), Desk::new());
+        let (first, second) = (one.link(1, 10), other.link(1, 20));
+        let indexes = [one.index.clone(), other.index.clone()];
+        let mut garbage = Garbage::new(false);
+        let write = || {
+            garbage.push(one.unlink(first), 0);
+            garbage.seal();
+            // No note of its own: it drains by what the other one has noted.
+            drain(&mut garbage, Readers::Possible)
+        };
+        let write_other = move || {
+            let mut garbage = Garbage::new(false);
+            garbage.push(other.unlink(second), 0);
+            let freed = retire(&mut garbage);
+            (freed, Some((other, garbage)))
+        };
+        let read = move || {
+            let [first, second] = indexes.map(|index: Arc<Sessions>| get(&index, 1));
+            assert!(matches!((first, second), (None | Some(10), None | Some(20))));
+            (0_usize, None)
+        };
+        let (freed, [(freed_other, rest), _]) =
+            race(write, [Box::new(write_other) as Box<dyn FnOnce() -> _ + Send>, Box::new(read)]);
+        if freed > 0 {
+            notes.note(0);
+        }
+        if freed_other > 0 {
+            notes.note(1);
+        }
+        clear(one, garbage, []);
+        let (other, garbage) = rest.expect("the second writer's");
+        clear(other, garbage, []);
+    });
+    seen.assert_all();
 }

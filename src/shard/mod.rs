@@ -235,3 +235,6 @@ impl<'s, K, V> Session<'s, K, V> {
 pub(crate) const BITE: usize = 128;
 /// A quarter of a second: tables are fitted when a fall is over, not at each step of it.
 const SETTLE_NS: u64 = 250_000_000;
+
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;

@@ -1,16 +1,102 @@
-//! loom: every interleaving and every ordering that the memory model allows, of small models.
+//! The same names as outside the model checker, in loom's version: where loom looks less closely
+//! than these models need, it is made to.
 
-pub(crate) use loom::sync::MutexGuard;
-pub(crate) use loom::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+pub(crate) use loom::sync::atomic::Ordering;
 // Handles are counted by the standard library; what loom must see is what they guard.
 pub(crate) use loom::thread;
 pub(crate) use std::sync::{Arc, Weak};
 
-/// loom's mutex behind the face of `parking_lot`'s.
+use core::ops::{Deref, DerefMut};
+
+/// loom's atomics, but dropping one is an access that every other one must come before, which
+/// loom itself does not ask: so an entry or a table that is freed under a reader is found out.
+macro_rules! watched {
+    ($($name:ident $(<$pointee:ident>)? ($value:ty);)*) => {$(
+        #[derive(Debug)]
+        pub(crate) struct $name $(<$pointee>)? (loom::sync::atomic::$name $(<$pointee>)?);
+
+        impl $(<$pointee>)? $name $(<$pointee>)? {
+            #[track_caller]
+            pub(crate) fn new(value: $value) -> Self {
+                Self(loom::sync::atomic::$name::new(value))
+            }
+        }
+
+        impl $(<$pointee>)? Deref for $name $(<$pointee>)? {
+            type Target = loom::sync::atomic::$name $(<$pointee>)?;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+
+        impl $(<$pointee>)? Drop for $name $(<$pointee>)? {
+            fn drop(&mut self) {
+                if !thread::panicking() {
+                    self.0.with_mut(|_| ());
+                }
+            }
+        }
+    )*};
+}
+
+watched! {
+    AtomicPtr<T>(*mut T);
+    AtomicU32(u32);
+    AtomicU64(u64);
+    AtomicUsize(usize);
+}
+
+/// loom's flag. To loom a store and a swap that did not read it have no order, and a later load
+/// may see either; but nothing comes between what a swap reads and what it writes, so the store
+/// that it did not read came after it. A store that is a swap has its place.
 #[derive(Debug)]
-pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+pub(crate) struct AtomicBool(loom::sync::atomic::AtomicBool);
+
+impl AtomicBool {
+    pub(crate) fn new(value: bool) -> Self {
+        Self(loom::sync::atomic::AtomicBool::new(value))
+    }
+
+    pub(crate) fn store(&self, value: bool, order: Ordering) {
+        self.0.swap(value, order);
+    }
+}
+
+impl Deref for AtomicBool {
+    type Target = loom::sync::atomic::AtomicBool;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Default for AtomicU64 {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Default for AtomicUsize {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+/// loom's mutex behind the face of `parking_lot`'s.
+///
+/// loom does not look for executions in which `try_lock` comes while the lock is held; that it
+/// is held is said in an atomic beside it, so that it does.
+#[derive(Debug)]
+pub(crate) struct Mutex<T> {
+    inner: loom::sync::Mutex<T>,
+    is_held: AtomicBool,
+}
+
+pub(crate) struct MutexGuard<'a, T> {
+    inner: loom::sync::MutexGuard<'a, T>,
+    is_held: &'a AtomicBool,
+}
 
 impl<T: Default> Default for Mutex<T> {
     fn default() -> Self {
@@ -20,15 +106,46 @@ impl<T: Default> Default for Mutex<T> {
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(loom::sync::Mutex::new(value))
+        Self { inner: loom::sync::Mutex::new(value), is_held: AtomicBool::new(false) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().expect("no model panics under a lock")
+        self.guard(self.inner.lock().expect("no model panics under a lock"))
     }
 
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.0.try_lock().ok()
+        // Relaxed: the lock itself synchronizes, and where it is held, nothing does.
+        if self.is_held.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.inner.try_lock().ok().map(|inner| self.guard(inner))
+    }
+
+    fn guard<'a>(&'a self, inner: loom::sync::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        // Relaxed: as in `try_lock`.
+        self.is_held.store(true, Ordering::Relaxed);
+        MutexGuard { inner, is_held: &self.is_held }
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        // Relaxed: as in `try_lock`.
+        self.is_held.store(false, Ordering::Relaxed);
     }
 }
 

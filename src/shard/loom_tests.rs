@@ -1,0 +1,294 @@
+//! Models of one lock's worth of the cache: who gets the last room, who frees what a closure held,
+//! and who is evicted when a reader is about.
+
+use std::sync::Mutex as Plain;
+use std::time::Duration;
+
+use super::*;
+use crate::budget::Room;
+use crate::index::{Fresh, Held, Use};
+use crate::lifetime::Spans;
+use crate::platform::clock::{MILLI_NS, ManualClock};
+use crate::platform::loom_tests::Depth::{Complete, Preemptions};
+use crate::platform::loom_tests::{Canary, Seen, check, race};
+use crate::platform::sync::{Arc, Ticket, pin, thread, turn_epoch};
+
+const FOREVER: Spans = Spans { live_ns: NEVER_NS, idle_ns: NEVER_NS };
+/// All keys collide.
+const HASH: u32 = 7;
+
+/// What the listener was told, in order, and in which thread.
+type Events = Arc<Plain<Vec<(u32, thread::ThreadId)>>>;
+
+/// Shards that share a budget and a clock, and who listens.
+struct Scene {
+    shards: Vec<Shard<u32, Canary>>,
+    shared: Shared<u32, Canary>,
+    manual: ManualClock,
+    events: Events,
+}
+
+impl Scene {
+    fn new(shards: usize, max_entries: u64) -> Arc<Self> {
+        let manual = ManualClock::new();
+        let events = Events::default();
+        let told = events.clone();
+        let turns = AtomicU64::new(0);
+        let listener = move |_: u32, value: Canary, _| {
+            // Relaxed: it only has loom explore in which order listeners are called.
+            turns.fetch_add(1, Ordering::Relaxed);
+            // The standard library's lock, which is free: nobody is preempted inside.
+            told.lock().expect("nobody panics inside").push((value.name(), thread::current().id()));
+        };
+        Arc::new(Self {
+            shards: (0..shards).map(|number| Shard::new(number, 8, 10, true, true)).collect(),
+            shared: Shared {
+                clock: Clock::from(manual.clone()),
+                budget: Budget::new(Some(max_entries), None, false),
+                disposal: Disposal::new(Some(Box::new(listener))),
+                resolution_ns: 10 * MILLI_NS,
+                batch_entries: BITE,
+                due_lowered: AtomicU64::new(0),
+                due: (0..shards).map(|_| AtomicU64::new(NEVER_NS)).collect(),
+            },
+            manual,
+            events,
+        })
+    }
+
+    /// Puts a session in, if there is room.
+    fn put(&self, shard: usize, key: u32, name: u32) -> bool {
+        let fresh = Fresh::new(key, Canary::new(name), HASH, 1);
+        let mut room = Room::none(&self.shared.budget);
+        let put = self.shards[shard].put(&self.shared, fresh, FOREVER, Mode::Always, &mut room);
+        let entries = self.shared.budget.entries();
+        let max_entries = self.shared.budget.max_entries();
+        assert!(Some(entries) <= max_entries, "U1: {entries} of {max_entries:?}");
+        match put {
+            Ok(_) => true,
+            Err(NotPut { snag: Snag::NeedsRoom(..), .. }) => false,
+            Err(_) => panic!("only room is short"),
+        }
+    }
+
+    fn remove(&self, shard: usize, key: u32) -> bool {
+        let shard = &self.shards[shard];
+        let (held, _) = shard.remove(&self.shared, HASH, |other| *other == key);
+        let is_removed = held.is_some();
+        if let Some(held) = held {
+            shard.release(&self.shared, held);
+        }
+        is_removed
+    }
+
+    fn hold(&self, key: u32) -> Held<u32, Canary> {
+        let look = (&self.shared.clock, Use::Hold);
+        let index = self.shards[0].index();
+        index.hold(&pin(), HASH, |other| *other == key, look).expect("it is in")
+    }
+
+    fn touch(&self, key: u32) -> bool {
+        let look = (&self.shared.clock, Use::Touch);
+        let index = self.shards[0].index();
+        index.look_up(&pin(), HASH, |other| *other == key, look).is_some()
+    }
+
+    /// Frees what is ripe after two rounds, as whoever reaps does.
+    fn drain(&self) {
+        for shard in &self.shards {
+            shard.seal();
+        }
+        Ticket::defer();
+        turn_epoch();
+        turn_epoch();
+        for shard in &self.shards {
+            shard.drain(&self.shared);
+        }
+    }
+
+    fn names(&self) -> Vec<u32> {
+        self.events.lock().expect("nobody panics inside").iter().map(|&(name, _)| name).collect()
+    }
+
+    /// Ends the scene: everything leaves, and each session was told of once.
+    fn clear(&self, sessions: usize) {
+        for shard in &self.shards {
+            let (further, _) = shard.unlink_bite(&self.shared, 0, RemovalCause::Closed);
+            assert_eq!(further, None);
+            shard.drain_all(&self.shared);
+        }
+        let mut names = self.names();
+        assert_eq!(names.len(), sessions, "every session is told of once: {names:?}");
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), sessions, "none twice: {names:?}");
+        assert_eq!(self.shared.budget.entries(), 0);
+    }
+}
+
+#[test]
+fn loom_two_insertions_and_a_removal_keep_the_cap() {
+    let seen = Seen::new(["the first is in", "the second is in", "both were too early"]);
+    let notes = seen.clone();
+    check(Preemptions(2), Preemptions(3), move || {
+        let scene = Scene::new(2, 1);
+        assert!(scene.put(0, 1, 10));
+        let inserts = [0, 1].map(|shard| -> Box<dyn FnOnce() -> bool + Send> {
+            let scene = scene.clone();
+            Box::new(move || scene.put(shard, 2, 20 + shard as u32))
+        });
+        let (is_removed, are_in) = race(|| scene.remove(0, 1), inserts);
+        assert!(is_removed);
+        assert_ne!(are_in, [true, true], "U1: the cap is one");
+        notes.note(are_in.iter().position(|&is_in| is_in).unwrap_or(2));
+        let in_now = are_in.iter().filter(|&&is_in| is_in).count();
+        assert_eq!(scene.shared.budget.entries(), in_now as u64);
+        scene.clear(1 + in_now);
+    });
+    seen.assert_all();
+}
+
+/// A closure holds a session that is removed, and so is its successor under the same key. Whoever
+/// frees them, it happens once, in order, and nobody is left behind.
+#[test]
+fn loom_end_of_a_hold_against_the_drainer() {
+    let seen = Seen::new(["freed by the drainer or the closure", "left to the reaper"]);
+    let notes = seen.clone();
+    check(Preemptions(3), Complete, move || {
+        let scene = Scene::new(1, 2);
+        assert!(scene.put(0, 1, 10));
+        let held = scene.hold(1);
+        assert!(scene.remove(0, 1));
+        let close = || {
+            assert_eq!(held.value().name(), 10);
+            scene.shards[0].release(&scene.shared, held)
+        };
+        let write = {
+            let scene = scene.clone();
+            move || {
+                assert!(scene.put(0, 1, 11));
+                assert!(scene.remove(0, 1));
+                scene.drain();
+            }
+        };
+        let (is_settled, [()]) = race(close, [Box::new(write)]);
+        let names = scene.names();
+        assert!([10, 11].starts_with(&names), "events of one key out of order: {names:?}");
+        if names.len() == 2 {
+            notes.note(0);
+        } else {
+            assert!(!is_settled, "nobody rings for the reaper, and {names:?} only are freed");
+            assert!(scene.shards[0].visit(&scene.shared).has_garbage, "the reaper sees nothing");
+            scene.drain();
+            assert_eq!(scene.names(), [10, 11]);
+            notes.note(1);
+        }
+        scene.clear(2);
+    });
+    seen.assert_all();
+}
+
+#[test]
+fn loom_two_drainers_free_each_session_once_and_in_order() {
+    let seen = Seen::new(["freed by the one", "freed by the other", "left over"]);
+    let notes = seen.clone();
+    check(Preemptions(3), Complete, move || {
+        let scene = Scene::new(1, 2);
+        // One key's sessions, in two batches, the first of which ripens before the second.
+        assert!(scene.put(0, 1, 10) && scene.remove(0, 1));
+        scene.shards[0].seal();
+        Ticket::defer();
+        assert!(scene.put(0, 1, 20) && scene.remove(0, 1));
+        let other = scene.clone();
+        let drain = move || other.shards[0].drain(&other.shared);
+        let ((), [()]) = race(|| scene.drain(), [Box::new(drain)]);
+        let own = thread::current().id();
+        let events = scene.events.lock().expect("nobody panics inside").clone();
+        assert!(events.len() == 2 || scene.shards[0].needs_draining(), "forgotten: {events:?}");
+        assert!([10, 20].starts_with(&scene.names()), "R2: out of order: {events:?}");
+        for (_, thread) in &events {
+            notes.note(usize::from(*thread != own));
+        }
+        if events.len() < 2 {
+            notes.note(2);
+        }
+        scene.clear(2);
+    });
+    seen.assert_all();
+}
+
+#[test]
+fn loom_eviction_spares_whom_a_reader_has_touched() {
+    let seen = Seen::new(["the coldest went", "it was touched, and another one went"]);
+    let notes = seen.clone();
+    check(Preemptions(3), Complete, move || {
+        let scene = Scene::new(1, 2);
+        assert!(scene.put(0, 1, 10));
+        scene.manual.advance(Duration::from_millis(1));
+        assert!(scene.put(0, 2, 20));
+        scene.manual.advance(Duration::from_millis(1));
+        let touch = {
+            let scene = scene.clone();
+            move || scene.touch(1)
+        };
+        let evict = || {
+            let mut room = Room::none(&scene.shared.budget);
+            let mut looks = 100;
+            let shard = &scene.shards[0];
+            let now_ns = scene.shared.clock.exact_ns();
+            let (eviction, _) =
+                shard.evict((&scene.shared, now_ns), (9, None), &mut looks, &mut room);
+            assert!(matches!(eviction, Eviction::Done(_)), "{eviction:?}");
+        };
+        let ((), [is_touched]) = race(evict, [Box::new(touch)]);
+        match ([scene.touch(1), scene.touch(2)], is_touched) {
+            ([false, true], false) => notes.note(0),
+            ([true, false], true) => notes.note(1),
+            (left, _) => panic!("a touch was lost: left are {left:?}"),
+        }
+        scene.clear(2);
+    });
+    seen.assert_all();
+}
+
+/// A touch that comes while the reaper is at it: the session goes, or stays and goes later.
+#[test]
+fn loom_touch_against_the_reapers_visit() {
+    let seen = Seen::new(["reaped", "touched"]);
+    let notes = seen.clone();
+    check(Preemptions(3), Complete, move || {
+        let scene = Scene::new(1, 2);
+        let fresh = Fresh::new(1, Canary::new(10), HASH, 1);
+        let spans = Spans { live_ns: NEVER_NS, idle_ns: 50 * MILLI_NS };
+        let mut room = Room::none(&scene.shared.budget);
+        let put = scene.shards[0].put(&scene.shared, fresh, spans, Mode::Always, &mut room);
+        assert!(put.is_ok());
+        drop(room);
+        scene.manual.advance(Duration::from_millis(49));
+        let touch = {
+            // The reader has taken its sample at 49 ms, and the reaper comes at 60 ms.
+            let (scene, sample) = (scene.clone(), ManualClock::new());
+            sample.advance(scene.manual.elapsed());
+            move || {
+                let clock = Clock::from(sample);
+                let look = (&clock, Use::Touch);
+                let index = scene.shards[0].index();
+                index.look_up(&pin(), HASH, |key| *key == 1, look).is_some()
+            }
+        };
+        scene.manual.advance(Duration::from_millis(11));
+        let visit = || scene.shards[0].visit(&scene.shared);
+        let (visit, [is_touched]) = race(visit, [Box::new(touch)]);
+        assert_eq!(is_touched, visit.reaped == 0, "a touch was lost");
+        if is_touched {
+            notes.note(1);
+            assert!(visit.look_ns <= 110 * MILLI_NS, "due at 99 ms, rounded up to the tick");
+            scene.manual.advance(Duration::from_millis(50));
+            assert_eq!(scene.shards[0].visit(&scene.shared).reaped, 1);
+        } else {
+            notes.note(0);
+        }
+        scene.clear(1);
+    });
+    seen.assert_all();
+}
