@@ -1,0 +1,72 @@
+//! Keeps a cache at full load for hours and looks, at every check, whether anything was left behind.
+//!
+//! `cargo run --release --example soak -- --duration 8h` runs rounds of a busy and a quiet part. In
+//! the busy part everything happens at once: sessions of mixed lifetimes, bursts of log-ins, closures
+//! that fall asleep in a read, a second cache whose clock jumps by years, threads and whole caches
+//! that come and go. In the quiet part nobody calls, every session runs out, and what the process
+//! then holds must be what it held after the first round. A table and a picture show the series, and
+//! the exit status says whether every promise was kept.
+//!
+//! ```text
+//!   main        options → plan → rounds → table, picture, verdict
+//!   soak        the rounds: sets the crew to work, watches, waits for quiet, asks (checks)
+//!   crew        the threads: posts (post, fed by traffic), stalls, travel, tenants
+//!   house       the cache that is soaked, and what is known of it without asking it
+//!   session     a session that knows when it must be gone (bounds, board) and is counted (witness)
+//!   report      the progress, the table and the verdict; chart: the picture
+//! ```
+
+mod board;
+mod chart;
+mod checks;
+mod crew;
+mod dice;
+#[path = "../outage/figures.rs"]
+mod figures;
+mod house;
+mod options;
+mod post;
+mod report;
+mod session;
+mod soak;
+mod stalls;
+mod tenants;
+mod traffic;
+mod travel;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use peak_alloc::PeakAlloc;
+
+use crate::options::Options;
+
+/// Counts what is requested from the allocator, so that no allocator's habits blur the series.
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+fn main() -> ExitCode {
+    let plan = Options::parse().plan().unwrap_or_else(|message| {
+        // Leaves as clap does for a value that makes no sense.
+        Options::command().error(ErrorKind::ValueValidation, message).exit()
+    });
+    let outcome = plan.check_picture().and_then(|()| {
+        report::announce(&plan);
+        let course = soak::run(&plan, || HEAP.current_usage() as u64)?;
+        report::table(&course);
+        let drawn = chart::draw(&plan, &course);
+        if drawn.is_ok() {
+            println!("picture: {}", plan.picture.display());
+        }
+        let is_kept = report::verdict(&course);
+        drawn.map(|()| is_kept)
+    });
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
