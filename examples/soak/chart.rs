@@ -8,7 +8,6 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::checks::allowed_heap;
 use crate::options::Plan;
 use crate::soak::Course;
 
@@ -74,10 +73,10 @@ fn draw_head(plan: &Plan, course: &Course, head: &Canvas<'_>) -> Drawn {
         (LEFT, 16),
     )?;
     let facts = format!(
-        "{} rounds, {} threads, seed {}; sessions live up to {:.1} s, then silence (shaded)",
-        course.rounds.len(),
+        "{} threads, seed {}, {} rounds; sessions live up to {:.1} s, then silence (shaded)",
         plan.threads,
         plan.seed,
+        course.rounds.len(),
         plan.longest_life.as_secs_f64(),
     );
     head.draw_text(&facts, &font(16).color(&PALE_INK), (LEFT, 48))?;
@@ -144,11 +143,11 @@ fn draw_load(course: &Course, area: &Canvas<'_>, unit: Unit, end: f64) -> Drawn 
 
 /// The lower panel: a point for each quiet part, and the line that none may pass.
 fn draw_quiet(course: &Course, area: &Canvas<'_>, unit: Unit, end: f64) -> Drawn {
-    let Some(first) = course.rounds.first() else { return Ok(()) };
-    let limit = kibibytes(allowed_heap(first.quiet_heap));
+    let Some(last) = course.rounds.last() else { return Ok(()) };
+    let limit = kibibytes(last.heap_allowed);
     let points = course.rounds.iter().map(|round| {
         let point = (unit.of(round.ended), kibibytes(round.quiet_heap));
-        (point, round.quiet_heap <= allowed_heap(first.quiet_heap))
+        (point, round.quiet_heap <= round.heap_allowed)
     });
     let top = points.clone().map(|((_, heap), _)| heap).fold(limit, f64::max) * 1.2;
     let mut chart = ChartBuilder::on(area)
@@ -180,7 +179,7 @@ fn draw_quiet(course: &Course, area: &Canvas<'_>, unit: Unit, end: f64) -> Drawn
         INK.stroke_width(2),
     ))?;
     let label = font(14).color(&INK).pos(Pos::new(HPos::Left, VPos::Bottom));
-    let text = "allowed: the first, 5 % and 64 KiB";
+    let text = "allowed";
     let place = EmptyElement::at((0.0, limit)) + Text::new(text, (10, -5), label);
     chart.draw_series([place])?;
     chart.draw_series(points.map(|(point, is_allowed)| {

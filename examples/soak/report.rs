@@ -124,9 +124,9 @@ pub(crate) fn table(course: &Course) {
 /// Prints what it all means; says whether every promise was kept.
 pub(crate) fn verdict(course: &Course) -> bool {
     if course.was_stopped {
-        println!("note: stopped after {} rounds.", course.rounds.len());
+        println!("note: stopped before its time.");
     }
-    if course.rounds.len() < 2 {
+    if course.rounds.len() < 2 && course.faults.is_empty() {
         println!("note: one round alone shows nothing of what stays from round to round.");
     }
     if course.faults.is_empty() {
@@ -168,6 +168,7 @@ fn worst(rounds: &[Round]) -> Option<Round> {
         most_overdue: one.most_overdue.max(other.most_overdue),
         most_heap: one.most_heap.max(other.most_heap),
         quiet_heap: one.quiet_heap.max(other.quiet_heap),
+        heap_allowed: other.heap_allowed,
         worst_lag: one.worst_lag.max(other.worst_lag),
         worst_oversleep: one.worst_oversleep.max(other.worst_oversleep),
     })

@@ -47,6 +47,7 @@ pub(crate) struct Round {
     pub(crate) most_overdue: u64,
     pub(crate) most_heap: u64,
     pub(crate) quiet_heap: u64,
+    pub(crate) heap_allowed: u64,
     /// The longest that a session outlived its deadline.
     pub(crate) worst_lag: Duration,
     /// The longest that the machine woke a sleeping thread late: its own part in a lag.
@@ -203,7 +204,7 @@ impl<H: Fn() -> u64> Soak<'_, H> {
         }
         let sessions = self.house.alive();
         self.keep(Sample { at: self.began.elapsed(), heap, sessions });
-        round.quiet_heap = heap;
+        (round.quiet_heap, round.heap_allowed) = (heap, self.heap_allowed);
         round.worst_lag = self.house.witness.take_worst_lag();
     }
 
@@ -214,7 +215,7 @@ impl<H: Fn() -> u64> Soak<'_, H> {
         let quiet = Quiet {
             alive: house.alive(),
             heap: round.quiet_heap,
-            heap_allowed: self.heap_allowed,
+            heap_allowed: round.heap_allowed,
             stats: house.cache.stats(),
             audit,
             tally: house.tally(),
