@@ -58,6 +58,12 @@
 //! tests travel in time. [`Cache::audit`] checks every invariant in your own test suite, and
 //! [`Cache::stats`] is cheap enough for every second.
 
+#[cfg(any(
+    feature = "actix-session-0_11",
+    feature = "tower-sessions-0_14",
+    feature = "tower-sessions-0_15",
+))]
+mod adapters;
 mod budget;
 mod builder;
 mod cache;
@@ -75,6 +81,12 @@ mod retire;
 mod shard;
 mod stats;
 
+#[cfg(feature = "actix-session-0_11")]
+pub use adapters::actix_session as actix_session_0_11;
+#[cfg(feature = "tower-sessions-0_14")]
+pub use adapters::tower_sessions::v0_14 as tower_sessions_0_14;
+#[cfg(feature = "tower-sessions-0_15")]
+pub use adapters::tower_sessions::v0_15 as tower_sessions_0_15;
 pub use builder::Builder;
 pub use cache::{Cache, WeakCache};
 pub use error::{AuditError, BuildError, Reason, Rejected};

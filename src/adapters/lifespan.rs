@@ -1,0 +1,107 @@
+//! How long a session that a framework hands over may live.
+//!
+//! Frameworks speak of dates on the wall clock, or of spans from now; the cache measures spans on a
+//! clock that nobody sets. A date is turned into a span once, when the session is saved: a wall
+//! clock that is set afterwards neither logs anyone out nor keeps anyone in.
+//!
+//! The cache's own time to live caps the span, from the session's *birth* on. Frameworks forget the
+//! birth when they give a session a new id, which they do by deleting and creating; so it travels
+//! with the session's data, under [`BIRTH_KEY`].
+//!
+//! T1. Births are read off a *steady* axis: the wall clock's time when the store was made, plus what
+//!     the cache's clock has counted since. Within one process no clock step moves it; between
+//!     processes it is the wall clock.
+//! T2. A session's birth never moves to a later time, whatever its record says.
+
+use core::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::refusal::Refusal;
+use crate::builder::Builder;
+use crate::error::BuildError;
+use crate::lifetime::{LONGEST, Lifetime};
+use crate::platform::clock::{Clock, MILLI_NS, NEVER_NS};
+
+/// Where a session's birth travels in its data.
+pub(super) const BIRTH_KEY: &str = "sundown.created";
+
+/// When a session began, in milliseconds since 1970 on the steady axis (T1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Birth {
+    pub(super) millis: u64,
+}
+
+/// Turns what frameworks say about a session's end into lifetimes.
+#[derive(Debug)]
+pub(super) struct Lifespan {
+    clock: Clock,
+    wall: fn() -> i128,
+    /// What to add to the cache's clock to be on the steady axis.
+    offset_ns: i128,
+    /// The cache's time to live, if it has one.
+    cap_ns: Option<i128>,
+}
+
+impl Lifespan {
+    /// The lifespans of a cache that is to be built.
+    pub(super) fn of<K, V, S>(builder: &Builder<K, V, S>) -> Result<Self, BuildError> {
+        Self::with_wall(builder, wall_ns)
+    }
+
+    pub(super) fn with_wall<K, V, S>(
+        builder: &Builder<K, V, S>,
+        wall: fn() -> i128,
+    ) -> Result<Self, BuildError> {
+        let live_ns = builder.check()?.spans.live_ns;
+        let clock = builder.clock.clone();
+        let offset_ns = wall() - i128::from(clock.exact_ns());
+        let cap_ns = (live_ns != NEVER_NS).then_some(i128::from(live_ns));
+        Ok(Self { clock, wall, offset_ns, cap_ns })
+    }
+
+    /// The birth to file a session under: the earliest that is known of it, now at the latest (T2).
+    /// None where the cache has no time to live, and so no use for it.
+    pub(super) fn birth(&self, known: impl IntoIterator<Item = Birth>) -> Option<Birth> {
+        self.cap_ns?;
+        let millis = self.steady_ns() / i128::from(MILLI_NS);
+        let now = Birth { millis: u64::try_from(millis).unwrap_or(0) };
+        Some(known.into_iter().fold(now, Birth::min))
+    }
+
+    /// The lifetime of a session that is to end at a date, in nanoseconds since 1970.
+    pub(super) fn until(&self, date_ns: i128, birth: Option<Birth>) -> Result<Lifetime, Refusal> {
+        self.lasting(date_ns - (self.wall)(), birth)
+    }
+
+    /// The lifetime of a session that is to end so many nanoseconds from now.
+    pub(super) fn lasting(&self, span_ns: i128, birth: Option<Birth>) -> Result<Lifetime, Refusal> {
+        if span_ns <= 0 {
+            return Err(Refusal::Past);
+        }
+        if span_ns > LONGEST.as_nanos() as i128 {
+            return Err(Refusal::Overlong);
+        }
+        let mut left_ns = span_ns;
+        if let (Some(cap_ns), Some(birth)) = (self.cap_ns, birth) {
+            let age_ns = self.steady_ns() - i128::from(birth.millis) * i128::from(MILLI_NS);
+            // What began within this millisecond has just begun.
+            let age_ns = if age_ns < i128::from(MILLI_NS) { 0 } else { age_ns };
+            left_ns = left_ns.min(cap_ns - age_ns);
+        }
+        let left_ns = u64::try_from(left_ns).ok().filter(|&left_ns| left_ns > 0);
+        let left_ns = left_ns.ok_or(Refusal::LivedOut)?;
+        Ok(Lifetime::default().live(Duration::from_nanos(left_ns)))
+    }
+
+    fn steady_ns(&self) -> i128 {
+        i128::from(self.clock.exact_ns()) + self.offset_ns
+    }
+}
+
+/// The wall clock, in nanoseconds since 1970.
+fn wall_ns() -> i128 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    }
+}

@@ -1,0 +1,19 @@
+//! A session store for [tower-sessions] 0.14, and so for axum; with the feature
+//! `tower-sessions-0_14`.
+//!
+//! [tower-sessions]: https://docs.rs/tower-sessions/0.14
+
+use tower_sessions_core_0_14 as framework;
+
+/// What the shared source's examples are compiled against.
+macro_rules! example_imports {
+    () => {
+        "use sundown::{Cache, tower_sessions_0_14::SundownStore};\n\
+         # use tower_sessions_core_0_14 as tower_sessions;"
+    };
+}
+
+#[path = "store.rs"]
+mod store;
+
+pub use store::SundownStore;

@@ -1,0 +1,19 @@
+//! A session store for [tower-sessions] 0.15, and so for axum; with the feature
+//! `tower-sessions-0_15`.
+//!
+//! [tower-sessions]: https://docs.rs/tower-sessions/0.15
+
+use tower_sessions_core_0_15 as framework;
+
+/// What the shared source's examples are compiled against.
+macro_rules! example_imports {
+    () => {
+        "use sundown::{Cache, tower_sessions_0_15::SundownStore};\n\
+         # use tower_sessions_core_0_15 as tower_sessions;"
+    };
+}
+
+#[path = "store.rs"]
+mod store;
+
+pub use store::SundownStore;
