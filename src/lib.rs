@@ -57,12 +57,15 @@
 //! A cache needs a cap; everything else has a default. [`ManualClock`] and [`Reaper::Manual`] let
 //! tests travel in time. [`Cache::audit`] checks every invariant in your own test suite, and
 //! [`Cache::stats`] is cheap enough for every second.
+//!
+//! # In a web service
+//!
+//! Features, none of them on by default, put the cache behind a web framework's own interface:
+//! `tower-sessions-0_15` and `tower-sessions-0_14` (axum) bring a `SundownStore`,
+//! `actix-session-0_11` a `SundownActixStore`. `metrics` and `tracing` tell an operator about it.
 
-#[cfg(any(
-    feature = "actix-session-0_11",
-    feature = "tower-sessions-0_14",
-    feature = "tower-sessions-0_15",
-))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod adapters;
 mod budget;
 mod builder;
@@ -83,10 +86,14 @@ mod stats;
 
 #[cfg(feature = "actix-session-0_11")]
 pub use adapters::actix_session as actix_session_0_11;
+#[cfg(feature = "metrics")]
+pub use adapters::metrics;
 #[cfg(feature = "tower-sessions-0_14")]
 pub use adapters::tower_sessions::v0_14 as tower_sessions_0_14;
 #[cfg(feature = "tower-sessions-0_15")]
 pub use adapters::tower_sessions::v0_15 as tower_sessions_0_15;
+#[cfg(feature = "tracing")]
+pub use adapters::tracing;
 pub use builder::Builder;
 pub use cache::{Cache, WeakCache};
 pub use error::{AuditError, BuildError, Reason, Rejected};

@@ -6,8 +6,12 @@
 
 #[cfg(feature = "actix-session-0_11")]
 pub mod actix_session;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
 pub(crate) mod tower_sessions;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 
 #[cfg(any(
     feature = "actix-session-0_11",

@@ -90,7 +90,7 @@ pub type SessionState = HashMap<String, String>;
 /// ```
 #[derive(Clone)]
 pub struct SundownActixStore {
-    sessions: Cache<Key, SessionState>,
+    sessions: Cache<SessionId, SessionState>,
     lifespan: Arc<Lifespan>,
 }
 
@@ -117,7 +117,7 @@ impl SundownActixStore {
     /// assert!(store.cache().is_empty());
     /// # Ok::<(), sundown::BuildError>(())
     /// ```
-    pub fn new(builder: Builder<Key, SessionState>) -> Result<Self, BuildError> {
+    pub fn new(builder: Builder<SessionId, SessionState>) -> Result<Self, BuildError> {
         let lifespan = Arc::new(Lifespan::of(&builder)?);
         Ok(Self { sessions: builder.build()?, lifespan })
     }
@@ -142,7 +142,7 @@ impl SundownActixStore {
     /// # Ok::<(), sundown::BuildError>(())
     /// ```
     #[must_use]
-    pub fn cache(&self) -> &Cache<Key, SessionState> {
+    pub fn cache(&self) -> &Cache<SessionId, SessionState> {
         &self.sessions
     }
 
@@ -152,7 +152,7 @@ impl SundownActixStore {
         mark(&mut state, birth);
         for _ in 0..MOST_KEYS {
             let session_key = generate_session_key();
-            let key = Key::of(&session_key).ok_or(Refusal::Malformed)?;
+            let key = SessionId::of(&session_key).ok_or(Refusal::Malformed)?;
             match self.sessions.insert_if_absent(key, state, lifetime) {
                 Ok(()) => return Ok(session_key),
                 Err(rejected) => {
@@ -167,7 +167,12 @@ impl SundownActixStore {
         Err(Refusal::Taken)
     }
 
-    fn put_again(&self, key: Key, mut state: SessionState, ttl: Duration) -> Result<(), Refusal> {
+    fn put_again(
+        &self,
+        key: SessionId,
+        mut state: SessionState,
+        ttl: Duration,
+    ) -> Result<(), Refusal> {
         let known = self.sessions.read(&key, birth_of).ok_or(Refusal::Ended)??;
         let birth = self.lifespan.birth(birth_of(&state)?.into_iter().chain(known));
         let lifetime = self.lifetime_or_end(&key, ttl, birth)?;
@@ -175,7 +180,7 @@ impl SundownActixStore {
         self.sessions.replace(key, state, lifetime).map_err(|rejected| Refusal::from(&rejected))
     }
 
-    fn prolong(&self, key: &Key, ttl: Duration) -> Result<(), Refusal> {
+    fn prolong(&self, key: &SessionId, ttl: Duration) -> Result<(), Refusal> {
         let Some(known) = self.sessions.read(key, birth_of) else { return Ok(()) };
         let lifetime = self.lifetime_or_end(key, ttl, self.lifespan.birth(known?))?;
         self.sessions.set_lifetime(key, lifetime);
@@ -185,7 +190,7 @@ impl SundownActixStore {
     /// The lifetime of a live session from now on; ends it if it has none left.
     fn lifetime_or_end(
         &self,
-        key: &Key,
+        key: &SessionId,
         ttl: Duration,
         birth: Option<Birth>,
     ) -> Result<Lifetime, Refusal> {
@@ -200,7 +205,7 @@ impl SundownActixStore {
 impl SessionStore for SundownActixStore {
     /// A copy of a live session; a use of it.
     async fn load(&self, session_key: &SessionKey) -> Result<Option<SessionState>, LoadError> {
-        let key = Key::of(session_key).ok_or(Refusal::Malformed);
+        let key = SessionId::of(session_key).ok_or(Refusal::Malformed);
         let key = key.map_err(|refusal| LoadError::Deserialization(refusal.into()))?;
         Ok(self.sessions.read(&key, SessionState::clone))
     }
@@ -217,7 +222,7 @@ impl SessionStore for SundownActixStore {
         state: SessionState,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
-        let put = match Key::of(&session_key) {
+        let put = match SessionId::of(&session_key) {
             Some(key) => self.put_again(key, state, *ttl).map(|()| session_key),
             // Nobody was ever logged in here by that key.
             None => self.put_new(state, *ttl),
@@ -233,13 +238,13 @@ impl SessionStore for SundownActixStore {
         session_key: &SessionKey,
         ttl: &Duration,
     ) -> Result<(), anyhow::Error> {
-        let key = Key::of(session_key);
+        let key = SessionId::of(session_key);
         key.map_or(Ok(()), |key| self.prolong(&key, *ttl)).map_err(anyhow::Error::from)
     }
 
     /// Ends a session. That there is none is no error.
     async fn delete(&self, session_key: &SessionKey) -> Result<(), anyhow::Error> {
-        if let Some(key) = Key::of(session_key) {
+        if let Some(key) = SessionId::of(session_key) {
             self.sessions.discard(&key);
         }
         Ok(())
@@ -261,17 +266,17 @@ impl fmt::Debug for SundownActixStore {
 /// ```
 /// # use actix_session_0_11 as actix_session;
 /// use actix_session::storage::generate_session_key;
-/// use sundown::actix_session_0_11::Key;
+/// use sundown::actix_session_0_11::SessionId;
 ///
 /// let session_key = generate_session_key();
-/// let key = Key::of(&session_key).unwrap();
-/// assert_eq!(format!("{key:?}"), "Key(..)");
+/// let key = SessionId::of(&session_key).unwrap();
+/// assert_eq!(format!("{key:?}"), "SessionId(..)");
 /// assert_eq!(key.secret(), session_key.as_ref());
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key([u8; KEY_BYTES]);
+pub struct SessionId([u8; KEY_BYTES]);
 
-impl Key {
+impl SessionId {
     /// The key of a session; `None` unless it is of the form that actix-session generates, 64
     /// letters and digits.
     #[must_use]
@@ -287,9 +292,9 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(..)")
+        f.write_str("SessionId(..)")
     }
 }
 

@@ -12,7 +12,7 @@ use crate::removal::{OnFull, Reaper};
 const MINUTE: Duration = Duration::MINUTE;
 const HOUR: Duration = Duration::HOUR;
 
-fn builder(clock: &ManualClock) -> Builder<Key, SessionState> {
+fn builder(clock: &ManualClock) -> Builder<SessionId, SessionState> {
     Cache::builder().max_entries(1_000).clock(clock.clone()).reaper(Reaper::Manual)
 }
 
@@ -123,7 +123,7 @@ fn an_update_that_a_logout_overtakes_does_not_log_the_user_in_again() {
     // Logs the user out in the middle of the update: after every look at what is live.
     let logout: Arc<OnceLock<SundownActixStore>> = Arc::default();
     let inner = logout.clone();
-    let builder = builder(&ManualClock::new()).weigher(move |key: &Key, _| {
+    let builder = builder(&ManualClock::new()).weigher(move |key: &SessionId, _| {
         if let Some(store) = inner.get() {
             block_on(store.delete(&key.secret().to_owned().try_into().unwrap())).unwrap();
         }
@@ -199,7 +199,7 @@ fn a_lifetime_that_is_not_positive_ends_the_session() {
 fn nothing_prints_a_key_or_a_session() {
     let store = store(&ManualClock::new());
     let key = block_on(store.save(state("hunter2"), &HOUR)).unwrap();
-    let inner = Key::of(&key).unwrap();
+    let inner = SessionId::of(&key).unwrap();
     block_on(store.delete(&key)).unwrap();
     let late = block_on(store.update(same(&key), state("hunter2"), &HOUR)).unwrap_err();
     let wrong: SessionKey = format!("{}!", key.as_ref()).try_into().unwrap();

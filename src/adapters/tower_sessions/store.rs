@@ -61,7 +61,8 @@ use crate::lifetime::Lifetime;
 ///
 /// They fail with `Error::Decode` where the record's time of creation is corrupt. Nothing is lost
 /// by a failure: a live session stays as it was, unless the date or the time to live says that it
-/// has ended. `load`, `delete` and `delete_expired` do not fail.
+/// has ended. `load` and `delete_expired` do not fail; `delete` does not either, but where a
+/// [cache](Self::caching) has no room to note the deletion down, and then the session is gone.
 ///
 /// A request that fails to save because its session was deleted meanwhile is answered by the
 /// middleware with status 500; that is the price of not logging the user in again.

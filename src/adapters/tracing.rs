@@ -1,0 +1,103 @@
+//! Events for what an operator should look into, through `tracing`; with the feature `tracing`.
+//!
+//! There is one for each panic of a listener and one for each reader that stalls; none for a
+//! session. The target of all of them is `sundown`.
+
+use core::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::removal::RemovalCause;
+use crate::stats::Stats;
+
+/// A listener that tells of each of its panics, with an event of level `ERROR`, and then panics on.
+///
+/// The cache goes on as with any listener that panics: it counts the panic and delivers the next
+/// event as usual. The event has the removal's `cause`; neither key, value nor what the panic says.
+///
+/// **Locking:** what the subscriber takes.
+///
+/// # Examples
+///
+/// ```
+/// use sundown::{Cache, tracing::telling_of_panics};
+///
+/// let cache = Cache::builder()
+///     .max_entries(10)
+///     .on_removal(telling_of_panics(|_id: u64, user: String, _cause| {
+///         assert!(user.is_ascii(), "panics for some");
+///     }))
+///     .build()?;
+/// cache.insert(1, "ada".to_owned())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn telling_of_panics<K, V>(
+    listener: impl Fn(K, V, RemovalCause) + Send + Sync + 'static,
+) -> impl Fn(K, V, RemovalCause) + Send + Sync + 'static {
+    move |key, value, cause| {
+        // The listener is called again after a panic in any case: the cache does so.
+        let outcome = catch_unwind(AssertUnwindSafe(|| listener(key, value, cause)));
+        if let Err(payload) = outcome {
+            tracing::error!(target: "sundown", ?cause, "a removal listener has panicked");
+            resume_unwind(payload);
+        }
+    }
+}
+
+/// Tells of readers that stall: that keep a removed session from being freed for longer than they
+/// should.
+///
+/// What stalls is a closure given to `read`, `update`, `retain` or `for_each`, or a listener that
+/// does not return. While it lasts, the sessions behind it stay in memory.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::{Cache, tracing::StallWatch};
+///
+/// let cache = Cache::<u64, u64>::builder().max_entries(10).build()?;
+/// let mut watch = StallWatch::new(Duration::from_secs(5));
+/// watch.look(&cache.stats()); // every second or so
+/// # Ok::<(), sundown::BuildError>(())
+/// ```
+#[derive(Debug)]
+pub struct StallWatch {
+    patience: Duration,
+    is_stalled: bool,
+}
+
+impl StallWatch {
+    /// Watches for sessions that are held back for longer than `patience`.
+    #[must_use]
+    pub fn new(patience: Duration) -> Self {
+        Self { patience, is_stalled: false }
+    }
+
+    /// Looks at a cache's figures; tells of the beginning of a stall with one event of level `WARN`,
+    /// and of its end with one of level `INFO`.
+    ///
+    /// **Locking:** what the subscriber takes.
+    ///
+    /// # Examples
+    ///
+    /// See [`StallWatch`].
+    pub fn look(&mut self, stats: &Stats) {
+        let retired = &stats.retired;
+        let is_stalled = retired.count > 0 && retired.oldest > self.patience;
+        if is_stalled && !self.is_stalled {
+            tracing::warn!(
+                target: "sundown",
+                sessions = retired.count,
+                weight = retired.weight,
+                oldest_seconds = retired.oldest.as_secs_f64(),
+                "a reader or a listener holds removed sessions back",
+            );
+        } else if self.is_stalled && !is_stalled {
+            tracing::info!(target: "sundown", "removed sessions are freed again");
+        }
+        self.is_stalled = is_stalled;
+    }
+}
+
+#[cfg(test)]
+mod tests;

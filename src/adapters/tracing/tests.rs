@@ -1,0 +1,110 @@
+//! What a subscriber of ours is told.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::with_default;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use super::*;
+use crate::cache::Cache;
+use crate::platform::clock::ManualClock;
+use crate::removal::Reaper;
+
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<(Level, String)>>>);
+
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0 += &format!("{field}={value:?} ");
+    }
+}
+
+impl Subscriber for Told {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "sundown"
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        self.0.lock().unwrap().push((*event.metadata().level(), fields.0));
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+impl Told {
+    fn take(&self) -> Vec<(Level, String)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+#[test]
+fn each_panic_of_a_listener_is_told_and_nothing_else_is() {
+    let told = Told::default();
+    with_default(told.clone(), || {
+        let cache = Cache::builder()
+            .max_entries(10)
+            .reaper(Reaper::Manual)
+            .on_removal(telling_of_panics(|_: &str, value: u64, _| {
+                assert!(value < 3, "hunter2");
+            }))
+            .build()
+            .unwrap();
+        for (key, value) in [("one", 1), ("two", 2), ("three", 3), ("four", 4)] {
+            cache.insert(key, value).unwrap();
+        }
+        cache.discard("one");
+        cache.discard("three");
+        cache.clear();
+        cache.reap();
+        assert_eq!(cache.stats().listener_panics, 2);
+    });
+    let events = told.take();
+    assert_eq!(events.len(), 2, "{events:?}");
+    for ((level, event), cause) in events.iter().zip(["Removed", "Cleared"]) {
+        assert_eq!(*level, Level::ERROR);
+        assert!(event.contains(cause) && !event.contains("hunter2"), "{event}");
+    }
+}
+
+#[test]
+fn a_stalled_reader_is_told_of_once_and_once_when_it_is_over() {
+    let (told, clock) = (Told::default(), ManualClock::new());
+    let cache = Cache::builder().max_entries(10).clock(clock.clone()).reaper(Reaper::Manual);
+    let cache = cache.build().unwrap();
+    let mut watch = StallWatch::new(Duration::from_secs(5));
+    cache.insert("id", 7).unwrap();
+    with_default(told.clone(), || {
+        cache.read("id", |_| {
+            cache.discard("id");
+            for _ in 0..3 {
+                watch.look(&cache.stats());
+                assert!(told.take().is_empty());
+                clock.advance(Duration::from_secs(2));
+            }
+            for _ in 0..3 {
+                watch.look(&cache.stats());
+            }
+        });
+        let events = told.take();
+        assert!(matches!(&events[..], [(Level::WARN, event)] if event.contains("sessions=1")));
+        cache.reap();
+        for _ in 0..3 {
+            watch.look(&cache.stats());
+        }
+        assert!(matches!(&told.take()[..], [(Level::INFO, _)]));
+    });
+}
