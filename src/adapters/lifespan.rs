@@ -1,8 +1,8 @@
 //! How long a session that a framework hands over may live.
 //!
 //! Frameworks speak of dates on the wall clock, or of spans from now; the cache measures spans on a
-//! clock that nobody sets. A date is turned into a span once, when the session is saved: a wall
-//! clock that is set afterwards neither logs anyone out nor keeps anyone in.
+//! clock that nobody sets. An adapter turns a date into a span once, when the session is saved: a
+//! wall clock that is set afterwards neither logs anyone out nor keeps anyone in.
 //!
 //! The cache's own time to live caps the span, from the session's *birth* on. Frameworks forget the
 //! birth when they give a session a new id, which they do by deleting and creating; so it travels
@@ -35,7 +35,6 @@ pub(super) struct Birth {
 #[derive(Debug)]
 pub(super) struct Lifespan {
     clock: Clock,
-    wall: fn() -> i128,
     /// What to add to the cache's clock to be on the steady axis.
     offset_ns: i128,
     /// The cache's time to live, if it has one.
@@ -43,20 +42,16 @@ pub(super) struct Lifespan {
 }
 
 impl Lifespan {
-    /// The lifespans of a cache that is to be built.
-    pub(super) fn of<K, V, S>(builder: &Builder<K, V, S>) -> Result<Self, BuildError> {
-        Self::with_wall(builder, wall_ns)
-    }
-
-    pub(super) fn with_wall<K, V, S>(
+    /// The lifespans of a cache that is to be built, when the wall clock shows `wall_ns`.
+    pub(super) fn of<K, V, S>(
         builder: &Builder<K, V, S>,
-        wall: fn() -> i128,
+        wall_ns: i128,
     ) -> Result<Self, BuildError> {
         let live_ns = builder.check()?.spans.live_ns;
         let clock = builder.clock.clone();
-        let offset_ns = wall() - i128::from(clock.exact_ns());
+        let offset_ns = wall_ns - i128::from(clock.exact_ns());
         let cap_ns = (live_ns != NEVER_NS).then_some(i128::from(live_ns));
-        Ok(Self { clock, wall, offset_ns, cap_ns })
+        Ok(Self { clock, offset_ns, cap_ns })
     }
 
     /// The birth to file a session under: the earliest that is known of it, now at the latest (T2).
@@ -66,11 +61,6 @@ impl Lifespan {
         let millis = self.steady_ns() / i128::from(MILLI_NS);
         let now = Birth { millis: u64::try_from(millis).unwrap_or(0) };
         Some(known.into_iter().fold(now, Birth::min))
-    }
-
-    /// The lifetime of a session that is to end at a date, in nanoseconds since 1970.
-    pub(super) fn until(&self, date_ns: i128, birth: Option<Birth>) -> Result<Lifetime, Refusal> {
-        self.lasting(date_ns - (self.wall)(), birth)
     }
 
     /// The lifetime of a session that is to end so many nanoseconds from now.
@@ -99,7 +89,7 @@ impl Lifespan {
 }
 
 /// The wall clock, in nanoseconds since 1970.
-fn wall_ns() -> i128 {
+pub(super) fn wall_ns() -> i128 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_nanos() as i128,
         Err(before) => -(before.duration().as_nanos() as i128),

@@ -16,7 +16,7 @@ use time::Duration;
 use self::framework::storage::{
     LoadError, SaveError, SessionKey, SessionStore, UpdateError, generate_session_key,
 };
-use super::lifespan::{BIRTH_KEY, Birth, Lifespan};
+use super::lifespan::{BIRTH_KEY, Birth, Lifespan, wall_ns};
 use super::refusal::Refusal;
 use crate::builder::Builder;
 use crate::cache::Cache;
@@ -118,7 +118,7 @@ impl SundownActixStore {
     /// # Ok::<(), sundown::BuildError>(())
     /// ```
     pub fn new(builder: Builder<SessionId, SessionState>) -> Result<Self, BuildError> {
-        let lifespan = Arc::new(Lifespan::of(&builder)?);
+        let lifespan = Arc::new(Lifespan::of(&builder, wall_ns())?);
         Ok(Self { sessions: builder.build()?, lifespan })
     }
 
@@ -288,7 +288,7 @@ impl SessionId {
     /// The key in clear text. Whoever has it has the session.
     #[must_use]
     pub fn secret(&self) -> &str {
-        str::from_utf8(&self.0).expect("only letters and digits are let in")
+        std::str::from_utf8(&self.0).expect("only letters and digits are let in")
     }
 }
 

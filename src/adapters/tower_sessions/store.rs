@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use super::framework::SessionStore;
 use super::framework::session::{Id, Record};
 use super::framework::session_store::{Error, ExpiredDeletion, Result};
-use crate::adapters::lifespan::{BIRTH_KEY, Birth, Lifespan};
+use crate::adapters::lifespan::{BIRTH_KEY, Birth, Lifespan, wall_ns};
 use crate::adapters::refusal::Refusal;
 use crate::builder::Builder;
 use crate::cache::Cache;
@@ -95,6 +95,8 @@ pub struct SundownStore {
     /// What was deleted lately, where others may bring it back (S2).
     tombstones: Option<Cache<Id, ()>>,
     lifespan: Arc<Lifespan>,
+    /// The wall clock, in nanoseconds since 1970.
+    wall: fn() -> i128,
 }
 
 impl SundownStore {
@@ -121,8 +123,7 @@ impl SundownStore {
     /// # }).unwrap();
     /// ```
     pub fn new(builder: Builder<Id, Record>) -> std::result::Result<Self, BuildError> {
-        let lifespan = Arc::new(Lifespan::of(&builder)?);
-        Ok(Self { sessions: builder.build()?, tombstones: None, lifespan })
+        Self::by_wall(builder, wall_ns)
     }
 
     /// A cache in front of another store: what to give to `CachingSessionStore` as its first part.
@@ -188,9 +189,17 @@ impl SundownStore {
         &self.sessions
     }
 
+    fn by_wall(
+        builder: Builder<Id, Record>,
+        wall: fn() -> i128,
+    ) -> std::result::Result<Self, BuildError> {
+        let lifespan = Arc::new(Lifespan::of(&builder, wall())?);
+        Ok(Self { sessions: builder.build()?, tombstones: None, lifespan, wall })
+    }
+
     fn put_new(&self, record: &mut Record) -> std::result::Result<(), Refusal> {
         let birth = self.lifespan.birth(birth_of(record)?);
-        let lifetime = self.lifespan.until(record.expiry_date.unix_timestamp_nanos(), birth)?;
+        let lifetime = self.lifetime(record, birth)?;
         let mut fresh = born_at(record, birth);
         for _ in 0..MOST_IDS {
             let id = fresh.id;
@@ -233,8 +242,18 @@ impl SundownStore {
         }
         let known = known.transpose()?.flatten();
         let birth = self.lifespan.birth(birth_of(record)?.into_iter().chain(known));
-        let lifetime = self.lifespan.until(record.expiry_date.unix_timestamp_nanos(), birth)?;
+        let lifetime = self.lifetime(record, birth)?;
         self.put(born_at(record, birth), lifetime)
+    }
+
+    /// How long a session may live from now on; the one place where dates become spans.
+    fn lifetime(
+        &self,
+        record: &Record,
+        birth: Option<Birth>,
+    ) -> std::result::Result<Lifetime, Refusal> {
+        let date_ns = record.expiry_date.unix_timestamp_nanos();
+        self.lifespan.lasting(date_ns - (self.wall)(), birth)
     }
 
     fn put(&self, fresh: Record, lifetime: Lifetime) -> std::result::Result<(), Refusal> {

@@ -125,8 +125,7 @@ thread_local! {
 /// A store whose wall clock the test sets.
 fn store_by_the_wall(builder: Builder<Id, Record>, wall_ns: i128) -> SundownStore {
     WALL_NS.set(wall_ns);
-    let lifespan = Arc::new(Lifespan::with_wall(&builder, || WALL_NS.get()).unwrap());
-    SundownStore { sessions: builder.build().unwrap(), tombstones: None, lifespan }
+    SundownStore::by_wall(builder, || WALL_NS.get()).unwrap()
 }
 
 #[test]
