@@ -108,11 +108,10 @@ impl SundownActixStore {
     /// # Examples
     ///
     /// ```
-    /// use sundown::{Cache, actix_session_0_11::SundownActixStore};
+    /// use sundown::{Cache, actix_session_0_11::{SessionState, SundownActixStore}};
+    /// let bytes = |state: &SessionState| state.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
     /// let store = SundownActixStore::new(
-    ///     Cache::builder()
-    ///         .max_weight(512 << 20)
-    ///         .weigher(|_, state| state.iter().map(|(k, v)| (k.len() + v.len()) as u64).sum()),
+    ///     Cache::builder().max_weight(512 << 20).weigher(move |_, state| bytes(state) as u64),
     /// )?;
     /// assert!(store.cache().is_empty());
     /// # Ok::<(), sundown::BuildError>(())

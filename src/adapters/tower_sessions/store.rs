@@ -373,5 +373,6 @@ const MOST_TOMBSTONES: usize = 65_536;
 const TOMBSTONE_AGE: Duration = Duration::from_secs(3_600);
 
 #[cfg(test)]
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "tests.rs"]
 mod tests;

@@ -13,6 +13,7 @@ macro_rules! example_imports {
     };
 }
 
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "store.rs"]
 mod store;
 
