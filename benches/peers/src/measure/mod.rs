@@ -1,0 +1,10 @@
+//! How it is measured.
+
+pub mod heap;
+pub mod processor;
+pub mod rounds;
+pub mod spread;
+pub mod tally;
+
+pub use rounds::{Rate, interleave, throughput};
+pub use spread::Spread;
