@@ -104,9 +104,8 @@ fn blocked(common: &Common, peer: Peer) -> Row {
     gate.is_open.store(true, Ordering::Release);
     writer.join().expect("the writer goes on");
     let stopped = reader.join().expect("the reader ends");
-    let quantile = |latencies: &Histogram<u32>, share| {
-        Spread::from(latencies.value_at_quantile(share) as f64)
-    };
+    let quantile =
+        |latencies: &Histogram<u32>, share| Spread::from(latencies.value_at_quantile(share) as f64);
     let row = Row::new("blocked", &[], peer)
         .figure("p50 ns", quantile(&free, 0.5))
         .figure("p99.9 ns", quantile(&free, 0.999));

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Common;
+use crate::measure::Spread;
 use crate::measure::processor::{context_switches_of_others, process_time};
 use crate::measure::tally::{Mortal, Tally};
-use crate::measure::Spread;
 use crate::peers::{AnyStore, Expiry, Peer, Settings};
 use crate::report::{Journal, Row};
 use crate::workload::Key;
@@ -31,9 +31,16 @@ pub(super) fn run(common: &Common, journal: &mut Journal) -> io::Result<()> {
             let row = Row::new("expire-cost", &[("sessions", sessions.to_string())], peer);
             let costs: Vec<&Cost> = costs.iter().flatten().collect();
             rows.push(
-                row.figure("ns/session to freed", Spread::of(costs.iter().map(|cost| cost.after_ns)))
-                    .figure("ns/session before", Spread::of(costs.iter().map(|cost| cost.before_ns)))
-                    .note(if peer.expiry() == Expiry::Busy { "driven by hand" } else { "" }),
+                row.figure(
+                    "ns/session to freed",
+                    Spread::of(costs.iter().map(|cost| cost.after_ns)),
+                )
+                .figure("ns/session before", Spread::of(costs.iter().map(|cost| cost.before_ns)))
+                .note(if peer.expiry() == Expiry::Busy {
+                    "driven by hand"
+                } else {
+                    ""
+                }),
             );
         }
         journal.record(rows)?;

@@ -30,8 +30,7 @@ pub(super) fn run(common: &Common, journal: &mut Journal) -> io::Result<()> {
                     (BATCH, 0)
                 })
             });
-            let case =
-                [("sessions", sessions.to_string()), ("threads", threads.to_string())];
+            let case = [("sessions", sessions.to_string()), ("threads", threads.to_string())];
             let mut rows = rate_rows("inserts", &case, &contestants, &rates, true);
             rows.iter_mut().for_each(|row| row.figures.truncate(1));
             journal.record(rows)?;

@@ -144,8 +144,7 @@ fn sweep(common: &Common, peer: Peer, crowd: usize) -> Row {
     let control = Control::start(end);
     let deadlines: Vec<Duration> = (0..count)
         .map(|index| {
-            let lifetime =
-                (start + step * index as u32).saturating_duration_since(Instant::now());
+            let lifetime = (start + step * index as u32).saturating_duration_since(Instant::now());
             let deadline = watch.now() + lifetime;
             let probe = Some(Arc::new(Probe { watch: Arc::clone(&watch), index }));
             store.insert_for(u128::nth(crowd + index), probe, lifetime);

@@ -53,7 +53,10 @@ fn full_store<K: Key>(peer: Peer, sessions: usize) -> Row {
     let own = held * (size_of::<K>() + K::HEAP_BYTES + VALUE_BYTES);
     let case = [("keys", K::NAME.to_owned()), ("sessions", sessions.to_string())];
     Row::new("memory", &case, peer)
-        .figure("B/session over key and value", Spread::from((bytes - own as isize) as f64 / held as f64))
+        .figure(
+            "B/session over key and value",
+            Spread::from((bytes - own as isize) as f64 / held as f64),
+        )
         .figure("held %", Spread::from(100.0 * held as f64 / sessions as f64))
 }
 

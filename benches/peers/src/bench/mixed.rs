@@ -43,19 +43,17 @@ pub(super) fn run(common: &Common, options: &Options, journal: &mut Journal) -> 
     let only = options.only.as_deref().unwrap_or_default();
     for mut mix in mixes().into_iter().filter(|mix| mix.name.contains(only)) {
         let shrink = common.pick(50, 1);
-        mix.capacity = (mix.capacity / shrink).max(100);
-        mix.ids = (mix.ids / shrink).max(100);
-        mix.prefilled /= shrink;
+        for size in [&mut mix.capacity, &mut mix.ids, &mut mix.prefilled] {
+            *size = if *size > 1_000 { (*size / shrink).max(1_000) } else { *size };
+        }
         measure(common, &mix, journal)?;
     }
     Ok(())
 }
 
 fn measure(common: &Common, mix: &Mix, journal: &mut Journal) -> io::Result<()> {
-    let able: Vec<Peer> = Peer::CACHES_AND_MAPS
-        .into_iter()
-        .filter(|peer| peer.evicts() || !mix.evicts)
-        .collect();
+    let able: Vec<Peer> =
+        Peer::CACHES_AND_MAPS.into_iter().filter(|peer| peer.evicts() || !mix.evicts).collect();
     let contestants: Vec<_> =
         common.peers(&able).into_iter().map(|peer| prefilled(peer, mix)).collect();
     if contestants.is_empty() {
@@ -65,7 +63,8 @@ fn measure(common: &Common, mix: &Mix, journal: &mut Journal) -> io::Result<()> 
         .zip(mix.roles)
         .map(|(seed, shares)| operations(shares, mix.popularity, mix.ids, DRAWS, seed))
         .collect();
-    let threads = mix.threads.map_or_else(|| common.threads(&[1, 2, 4, 8]), |threads| vec![threads]);
+    let threads =
+        mix.threads.map_or_else(|| common.threads(&[1, 2, 4, 8]), |threads| vec![threads]);
     for threads in threads {
         let rates = interleave(&contestants, common.rounds(7), |contestant| {
             throughput(threads, common.time(), |thread, batch| {

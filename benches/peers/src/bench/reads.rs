@@ -37,9 +37,7 @@ pub(super) fn run(common: &Common, options: &Options, journal: &mut Journal) -> 
     let kinds = options.keys.clone().unwrap_or_else(|| default.to_vec());
     let mut costs = Vec::new();
     for kind in kinds {
-        for sessions in
-            common.sessions(&[2_000], &[1_000, 10_000, 20_000, 1_000_000, 10_000_000])
-        {
+        for sessions in common.sessions(&[2_000], &[1_000, 10_000, 20_000, 1_000_000, 10_000_000]) {
             match kind {
                 KeyKind::U128 => reads::<u128>(common, options, sessions, &mut costs, journal)?,
                 KeyKind::String => reads::<String>(common, options, sessions, &mut costs, journal)?,
@@ -80,7 +78,9 @@ fn reads<K: Key>(
                     ("threads", threads.to_string()),
                 ];
                 journal.record(rate_rows("reads", &case, &contestants, &rates, group == 0))?;
-                for (contestant, rates) in contestants.iter().zip(rates).skip(usize::from(group > 0)) {
+                for (contestant, rates) in
+                    contestants.iter().zip(rates).skip(usize::from(group > 0))
+                {
                     let case = (K::NAME, popularity, threads);
                     costs.push(Cost { case, sessions, peer: contestant.peer, rates });
                 }

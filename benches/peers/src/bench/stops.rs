@@ -34,9 +34,10 @@ pub(super) fn run(common: &Common, journal: &mut Journal) -> io::Result<()> {
                     rows[phase].push(
                         Row::new("stops", &case, peer)
                             .figure("longest ms", of(|histogram| histogram.max() as f64 / 1e6))
-                            .figure("p99.99 µs", of(|histogram| {
-                                histogram.value_at_quantile(0.9999) as f64 / 1e3
-                            })),
+                            .figure(
+                                "p99.99 µs",
+                                of(|histogram| histogram.value_at_quantile(0.9999) as f64 / 1e3),
+                            ),
                     );
                 }
             }

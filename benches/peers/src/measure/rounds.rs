@@ -37,7 +37,9 @@ pub fn interleave<C>(
 
 /// Calls `batch(thread, n)` for n = 0, 1, 2 … on each thread until the time is over.
 ///
-/// A batch says how many operations and how many hits it made.
+/// A batch says how many operations and how many hits it made. The rate is that of all threads from
+/// the first one's start to the last one's end: with more threads than cores, each thread's own
+/// time would leave out what it waited for a core.
 pub fn throughput(
     threads: usize,
     time: Duration,
@@ -54,21 +56,23 @@ pub fn throughput(
             hits += done.1;
             batches += 1;
         }
-        (operations as f64 / start.elapsed().as_secs_f64(), operations, hits)
+        (operations, hits, start, Instant::now())
     };
-    let (mut per_second, mut operations, mut hits) = (0.0, 0, 0);
-    thread::scope(|scope| {
+    let done: Vec<_> = thread::scope(|scope| {
         let work = &work;
         let workers: Vec<_> =
             (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
-        for worker in workers {
-            let done = worker.join().expect("a worker does not panic");
-            per_second += done.0;
-            operations += done.1;
-            hits += done.2;
-        }
+        let done = workers.into_iter().map(|worker| worker.join());
+        done.map(|done| done.expect("a worker does not panic")).collect()
     });
-    Rate { per_second, hits: hits as f64 / operations as f64 }
+    let operations: usize = done.iter().map(|done| done.0).sum();
+    let hits: usize = done.iter().map(|done| done.1).sum();
+    let start = done.iter().map(|done| done.2).min().expect("there is a thread");
+    let end = done.iter().map(|done| done.3).max().expect("there is a thread");
+    Rate {
+        per_second: operations as f64 / (end - start).as_secs_f64(),
+        hits: hits as f64 / operations as f64,
+    }
 }
 
 /// Millions of operations a second.
@@ -98,5 +102,17 @@ mod tests {
     fn hits_are_a_share_of_operations() {
         let rate = throughput(2, Duration::from_millis(1), |_, _| (4, 1));
         assert_eq!(rate.hits, 0.25);
+    }
+
+    #[test]
+    fn more_threads_than_cores_do_no_more_work() {
+        // A batch takes 10 ms, and only one thread is at it at a time.
+        let turn = std::sync::Mutex::new(());
+        let rate = throughput(8, Duration::from_millis(1), |_, _| {
+            let _turn = turn.lock().expect("nobody panics");
+            thread::sleep(Duration::from_millis(10));
+            (1, 1)
+        });
+        assert!(rate.per_second <= 100.0, "{rate:?}");
     }
 }

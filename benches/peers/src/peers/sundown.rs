@@ -23,8 +23,7 @@ where
         builder = builder.time_to_idle(time_to_idle);
     }
     if let Some(weight) = settings.weight {
-        builder =
-            builder.max_weight(settings.max_weight()).weigher(move |_, _| u64::from(weight));
+        builder = builder.max_weight(settings.max_weight()).weigher(move |_, _| u64::from(weight));
     }
     if let Some(clock) = &settings.clock {
         builder = builder.clock(clock.clone());

@@ -72,10 +72,7 @@ fn chart(path: &Path, title: &str, lines: &Lines) -> Result<(), Box<dyn Error>> 
         .margin(10)
         .x_label_area_size(40)
         .y_label_area_size(60)
-        .build_cartesian_2d(
-            (least..most).log_scale(),
-            (lowest * 0.8..highest * 1.2).log_scale(),
-        )?;
+        .build_cartesian_2d((least..most).log_scale(), (lowest * 0.8..highest * 1.2).log_scale())?;
     chart.configure_mesh().light_line_style(TRANSPARENT).draw()?;
     for (index, (peer, points)) in lines.iter().enumerate() {
         let color = Palette99::pick(index).to_rgba();
@@ -85,11 +82,7 @@ fn chart(path: &Path, title: &str, lines: &Lines) -> Result<(), Box<dyn Error>> 
             .label(peer)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
-    chart
-        .configure_series_labels()
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK)
-        .draw()?;
+    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
     area.present()?;
     Ok(())
 }
@@ -105,8 +98,11 @@ mod tests {
             Row::new("lag", &[("behind", String::from(behind))], peer)
                 .figure("p99.9 ms", Spread::from(ms))
         };
-        let rows =
-            [row("sundown", "10000", 8.0), row("sundown", "0", 7.0), row("fibre_cache", "0", 900.0)];
+        let rows = [
+            row("sundown", "10000", 8.0),
+            row("sundown", "0", 7.0),
+            row("fibre_cache", "0", 900.0),
+        ];
         let rows: Vec<&Row> = rows.iter().collect();
         let lines = lines(&rows, "p99.9 ms", "behind", |_| true);
         assert_eq!(lines.len(), 1);

@@ -69,11 +69,8 @@ fn line(row: &Row, cases: &[&str], figures: &[(&str, bool)], has_notes: bool) ->
 
 /// The median, and the extremes where they differ.
 pub fn text(spread: Spread) -> String {
-    let Spread { median, min, max } = spread;
-    if min == max {
-        return number(median);
-    }
-    format!("{} ({} to {})", number(median), number(min), number(max))
+    let [median, min, max] = [spread.median, spread.min, spread.max].map(number);
+    if min == max { median } else { format!("{median} ({min} to {max})") }
 }
 
 /// Three digits, and no more after the point than they need.
@@ -97,6 +94,7 @@ mod tests {
         let numbers = [0.123, 4.567, 45.67, 456.7, 4567.0, 0.0].map(number);
         assert_eq!(numbers, ["0.12", "4.57", "45.7", "457", "4567", "0"]);
         assert_eq!(text(Spread { median: 2.0, min: 1.5, max: 2.5 }), "2 (1.50 to 2.50)");
+        assert_eq!(text(Spread { median: 99.98, min: 99.97, max: 99.99 }), "100.0");
     }
 
     #[test]

@@ -323,8 +323,11 @@ mod tests {
 
     #[test]
     fn the_worst_case_decides() {
-        let rows =
-            vec![read("moka", "1", 7.0), read("moka, LRU", "2", 5.0), read("quick_cache", "2", 1.4)];
+        let rows = vec![
+            read("moka", "1", 7.0),
+            read("moka, LRU", "2", 5.0),
+            read("quick_cache", "2", 1.4),
+        ];
         let text = markdown(&[(Run::here(), rows)]);
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("| P1")).collect();
         assert!(lines[0].contains("5.00") && lines[0].contains("**not met**"), "{text}");
