@@ -151,6 +151,30 @@ fn every_ordering_has_its_reason() {
     obey(rules::orderings_are_explained);
 }
 
+/// The comparison with peers is a package of its own, and no worse than the crate.
+#[test]
+fn the_comparison_with_peers_obeys_too() {
+    let down = layers::peers_imports_go_down;
+    tells_apart(down, "measure/heap.rs", "use crate::bench::X;", "use crate::measure::X;");
+    let fenced = |source: &Source| match source.path.as_str() {
+        "measure/heap.rs" => Vec::new(),
+        _ => rules::unsafe_is_fenced_in(source),
+    };
+    let sources = Source::read_all(&root().join("benches/peers/src"));
+    let mut complaints: Vec<String> = sources.iter().flat_map(fenced).collect();
+    for rule in [
+        down,
+        rules::files_are_short,
+        rules::functions_are_short,
+        rules::nothing_is_unwrapped,
+        rules::nothing_is_left_to_do,
+        rules::orderings_are_explained,
+    ] {
+        complaints.extend(sources.iter().flat_map(rule));
+    }
+    assert!(complaints.is_empty(), "below benches/peers:\n{}\n", complaints.join("\n"));
+}
+
 #[test]
 fn the_documents_are_there() {
     for (name, why) in [

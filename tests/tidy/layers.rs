@@ -8,8 +8,19 @@ const STAIRCASE: [&str; 17] = [
     "retire", "index", "ledger", "stats", "removal", "error", "lifetime", "platform",
 ];
 
+/// The same for the comparison with peers, below `benches/peers/src`.
+const PEERS_STAIRCASE: [&str; 6] = ["main", "bench", "report", "peers", "workload", "measure"];
+
 pub(crate) fn imports_go_down(source: &Source) -> Vec<String> {
-    let step = |layer: &str| STAIRCASE.iter().position(|&known| known == layer);
+    go_down(source, &STAIRCASE)
+}
+
+pub(crate) fn peers_imports_go_down(source: &Source) -> Vec<String> {
+    go_down(source, &PEERS_STAIRCASE)
+}
+
+fn go_down(source: &Source, staircase: &[&str]) -> Vec<String> {
+    let step = |layer: &str| staircase.iter().position(|&known| known == layer);
     let Some(own) = step(source.layer()) else {
         let at = source.at(1);
         return vec![format!("{at}: give `{}` its step in tests/tidy/layers.rs", source.layer())];
