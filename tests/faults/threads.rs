@@ -65,7 +65,9 @@ impl Visitor {
             assert_eq!(cache.read(&key, |_| cache.contains_key(&key)), Some(true));
             assert!(matches!(cache.update(&key, Arc::clone), Ok(true)));
         }
-        assert!(cache.discard(&299) && cache.remove(&298).is_some());
+        assert!(cache.discard(&299), "nobody has come in since");
+        // Its room may have gone to the one after it, used in the same millisecond.
+        cache.remove(&298);
         cache.retain(|key, _| key % 2 == 0);
         cache.for_each(|_, _| ());
         cache.reap();
