@@ -152,8 +152,11 @@ pub(crate) fn allowed_heap(first_heap: u64) -> u64 {
     first_heap + first_heap / 20 + SLACK_BYTES
 }
 
-/// What the first quiet part may hold, given what the cache did before its first session. Without
-/// this, what never shrinks after its first growth would pass for what was always there.
+/// What the first quiet part may hold, given what there was before the first session; and what may
+/// be left in the end, given what there was before the cache.
+///
+/// Without the first, what never shrinks after its first growth would pass for what was always
+/// there.
 pub(crate) fn allowed_first_heap(fresh_heap: u64, threads: usize) -> u64 {
     allowed_heap(fresh_heap) + threads as u64 * THREAD_BYTES
 }
@@ -161,8 +164,8 @@ pub(crate) fn allowed_first_heap(fresh_heap: u64, threads: usize) -> u64 {
 /// What the promise allows beside 5 %.
 const SLACK_BYTES: u64 = 64 << 10;
 
-/// What a thread that lives and is quiet keeps: a registration and a bag of the epochs, and queue
-/// nodes that it has emptied. `ARCHITECTURE.md` has the measurement.
+/// What a thread that has used a cache leaves: a registration and bags of the epochs, which are the
+/// process's, and queue nodes. `ARCHITECTURE.md` has the measurement.
 const THREAD_BYTES: u64 = 16 << 10;
 
 /// What the crate's documentation says to allow for.

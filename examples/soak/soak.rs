@@ -110,6 +110,7 @@ pub(crate) fn run(plan: &Plan, heap: impl Fn() -> u64) -> Result<Course, String>
     let house = Arc::new(House::build(Crew::places(plan))?);
     let crew = Crew::hire(plan, &house)?;
     let heap_allowed = allowed_first_heap(heap(), crew.size());
+    let allowed_in_the_end = allowed_first_heap(before, crew.size());
     let mut soak = Soak {
         plan,
         heap,
@@ -133,7 +134,7 @@ pub(crate) fn run(plan: &Plan, heap: impl Fn() -> u64) -> Result<Course, String>
     if !soak.hangs {
         crew.dismiss();
     }
-    Ok(soak.close(before))
+    Ok(soak.close(allowed_in_the_end))
 }
 
 impl<H: Fn() -> u64> Soak<'_, H> {
@@ -258,7 +259,7 @@ impl<H: Fn() -> u64> Soak<'_, H> {
     }
 
     /// Drops the cache, and looks at what is left.
-    fn close(self, before: u64) -> Course {
+    fn close(self, allowed: u64) -> Course {
         let Self { heap, house, mut course, .. } = self;
         course.tally = house.tally();
         course.heard = house.heard.counts();
@@ -267,8 +268,8 @@ impl<H: Fn() -> u64> Soak<'_, H> {
             let (witness, held) = (Arc::clone(&house.witness), Arc::clone(&house.held));
             drop(house);
             let (alive, left) = (witness.alive() + held.alive(), heap());
-            if alive > 0 || left > allowed_heap(before) {
-                let finding = format!("{alive} sessions and {left} bytes for {before} are left");
+            if alive > 0 || left > allowed {
+                let finding = format!("{alive} sessions and {left} bytes are left, not {allowed}");
                 course.faults.push(Fault { promise: "dropping it frees everything", finding });
             }
         }
