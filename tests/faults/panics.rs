@@ -154,7 +154,10 @@ fn panics_again_and_again_leave_the_cache_whole() {
                 for (number, turn) in turns.iter().enumerate() {
                     run.take(number, turn, None);
                 }
-                assert!(run.stage.rig.planted() > 5, "{n}: {}", run.stage.rig.planted());
+                // Most calls of a run count, but not those that a slow reaper makes while it is
+                // checked.
+                let planted = run.stage.rig.planted();
+                assert!(planted >= 50 / n, "{planted} of every {n}th");
                 run.stage.in_peace(|| run.stage.goes_on_working());
                 run.stage.end();
             }
