@@ -1,10 +1,15 @@
 //! Requested heap over key and value, with time to live, time to idle, eviction and weight all on
 //! where a store has them; and what is still held when the call that drops the store returns.
+//!
+//! Each store is measured in a process of its own. Some free in threads of their own after they were
+//! dropped, and the next one must not be credited with that.
 
+use std::env;
 use std::io;
+use std::process::Command;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
 
 use super::Common;
 use crate::measure::{Spread, heap};
@@ -12,18 +17,68 @@ use crate::peers::{Peer, Settings};
 use crate::report::{Journal, Row};
 use crate::workload::Key;
 
-pub(super) fn run(common: &Common, journal: &mut Journal) -> io::Result<()> {
-    heap::count();
+/// What a process of its own is to do.
+#[derive(Args, Clone, Default)]
+pub struct Options {
+    /// Measure one store of this kind in this process, and print its row as JSON.
+    #[arg(long, hide = true)]
+    alone: Option<Store>,
+}
+
+/// The kinds of stores.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Store {
+    /// With room, and nothing in it.
+    Empty,
+    /// Full, of keys of 16 bytes inline.
+    U128,
+    /// Full, of keys of 32 bytes on the heap.
+    String,
+}
+
+pub(super) fn run(common: &Common, options: &Options, journal: &mut Journal) -> io::Result<()> {
     let peers = common.peers(&Peer::CACHES_AND_MAPS);
-    let empty = common.pick(10_000, 1_000_000);
-    journal.record(peers.iter().map(|&peer| empty_store(peer, empty)).collect())?;
+    if let Some(store) = options.alone {
+        let sessions = common.sessions(&[], &[]);
+        let (&[peer], &[sessions]) = (&peers[..], &sessions[..]) else {
+            return Err(io::Error::other("one peer and one size at a time"));
+        };
+        return Ok(serde_json::to_writer(io::stdout(), &measure(peer, store, sessions))?);
+    }
+    let record = |store: Store, sessions: usize, journal: &mut Journal| {
+        let rows = peers.iter().map(|&peer| in_own_process(peer, store, sessions));
+        journal.record(rows.collect::<io::Result<_>>()?)
+    };
+    record(Store::Empty, common.pick(10_000, 1_000_000), journal)?;
     for sessions in common.sessions(&[10_000], &[1_000_000, 10_000_000]) {
-        let rows = peers.iter().map(|&peer| full_store::<u128>(peer, sessions)).collect();
-        journal.record(rows)?;
-        let rows = peers.iter().map(|&peer| full_store::<String>(peer, sessions)).collect();
-        journal.record(rows)?;
+        record(Store::U128, sessions, journal)?;
+        record(Store::String, sessions, journal)?;
     }
     Ok(())
+}
+
+fn in_own_process(peer: Peer, store: Store, sessions: usize) -> io::Result<Row> {
+    let (peer, store) = (peer.to_possible_value(), store.to_possible_value());
+    let name = |value: &Option<clap::builder::PossibleValue>| {
+        value.as_ref().map_or_else(String::new, |value| value.get_name().to_owned())
+    };
+    let output = Command::new(env::current_exe()?)
+        .args(["memory", "--alone", &name(&store), "--peers", &name(&peer)])
+        .args(["--sessions", &sessions.to_string()])
+        .output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn measure(peer: Peer, store: Store, sessions: usize) -> Row {
+    heap::count();
+    match store {
+        Store::Empty => empty_store(peer, sessions),
+        Store::U128 => full_store::<u128>(peer, sessions),
+        Store::String => full_store::<String>(peer, sessions),
+    }
 }
 
 fn settings(sessions: usize) -> Settings {
@@ -53,7 +108,6 @@ fn full_store<K: Key>(peer: Peer, sessions: usize) -> Row {
     let held = (0..sessions).filter(|&n| store.get(&K::nth(n)).is_some()).count();
     drop(store);
     let left = heap::requested_bytes() - before;
-    wait_until_free(before);
     let own = held * (size_of::<K>() + K::HEAP_BYTES + VALUE_BYTES);
     let over = (bytes - own as isize) as f64 / held as f64;
     let case = [("keys", K::NAME.to_owned()), ("sessions", sessions.to_string())];
@@ -61,15 +115,6 @@ fn full_store<K: Key>(peer: Peer, sessions: usize) -> Row {
         .figure("B/session over key and value", Spread::from(over))
         .figure("held %", Spread::from(100.0 * held as f64 / sessions as f64))
         .figure("KiB left by drop", Spread::from(left as f64 / 1_024.0))
-}
-
-/// Some stores free in threads of their own, after they were dropped. The next one must not be
-/// credited with that.
-fn wait_until_free(before: isize) {
-    let start = Instant::now();
-    while heap::requested_bytes() > before + 65_536 && start.elapsed() < Duration::from_secs(5) {
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// The pointer, two counts, and the 64 bytes.

@@ -90,7 +90,7 @@ pub enum Command {
     /// Whole lives of sessions: create, ten touches, log out or expire.
     Life,
     /// Requested heap over key and value, with everything switched on.
-    Memory,
+    Memory(memory::Options),
     /// Deadline to destructor, with nobody calling.
     Lag(lag::Options),
     /// Reads while a million sessions expire at once.
@@ -126,7 +126,7 @@ impl Command {
             Self::Mixed(options) => mixed::run(common, options, journal),
             Self::Inserts => inserts::run(common, journal),
             Self::Life => life::run(common, journal),
-            Self::Memory => memory::run(common, journal),
+            Self::Memory(options) => memory::run(common, options, journal),
             Self::Lag(options) => lag::run(common, options, journal),
             Self::Storm => storm::run(common, journal),
             Self::ExpireCost => expire_cost::run(common, journal),
@@ -137,7 +137,6 @@ impl Command {
         }
     }
 
-    /// Memory comes last, for it makes every later allocation dearer.
     fn all() -> [Self; 10] {
         [
             Self::Reads(reads::Options::default()),
@@ -149,7 +148,7 @@ impl Command {
             Self::ExpireCost,
             Self::Stops,
             Self::Blocked,
-            Self::Memory,
+            Self::Memory(memory::Options::default()),
         ]
     }
 }

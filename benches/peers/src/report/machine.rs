@@ -72,9 +72,13 @@ fn versions(lock: &str) -> String {
         let name = name.trim_matches('"');
         if let (true, Some(version)) = (PEERS.contains(&name), lines.next()) {
             let version = version.trim_start_matches("version = ").trim_matches('"');
-            versions.push(format!("{name} {version}"));
+            // An older one is a dependency of another peer, and stands before it.
+            versions.retain(|(known, _)| *known != name);
+            versions.push((name, version));
         }
     }
+    let versions: Vec<String> =
+        versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     versions.join(", ")
 }
 
@@ -98,6 +102,7 @@ mod tests {
     #[test]
     fn versions_come_from_the_lock_file() {
         let lock = "[[package]]\nname = \"libc\"\nversion = \"0.2\"\n\n[[package]]\n\
+                    name = \"moka\"\nversion = \"0.12.15\"\n\n[[package]]\n\
                     name = \"moka\"\nversion = \"0.12.16\"\n";
         assert_eq!(versions(lock), "moka 0.12.16");
         assert!(Run::here().versions.contains("quick_cache"));
