@@ -58,8 +58,12 @@ impl<T> Ledger<T> {
     /// Takes a session in; tells when somebody should look at the deadlines, [`NEVER_NS`] if this
     /// one asks for nothing. Constant time.
     pub(crate) fn insert(&mut self, token: T, deadline_ns: u64, used_ms: u64) -> (RecordId, u64) {
+        let is_first = self.slab.len() == 0;
         let id = self.slab.insert(token);
         if let Some(recency) = &mut self.recency {
+            if is_first {
+                recency.begin_at(used_ms);
+            }
             recency.file(&mut self.slab, id, used_ms);
         }
         (id, self.file_deadline(id, deadline_ns))

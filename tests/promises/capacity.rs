@@ -8,6 +8,7 @@ use sundown::{Cache, OnFull};
 
 const WRITERS: u64 = 4;
 const RUN: Duration = Duration::from_secs(3);
+const MANY_SAMPLES: u64 = 100;
 
 /// How many unlinked values may await their destruction at once, whatever the writers do.
 const GARBAGE_BOUND_ENTRIES: i64 = 40_000;
@@ -40,7 +41,8 @@ fn sample(cache: &Cache<u64, Watched>, register: &Register, write: impl Fn(u64) 
             });
         }
         let start = Instant::now();
-        while start.elapsed() < RUN {
+        // On a machine that is busy with other things, longer: until enough has been seen.
+        while start.elapsed() < RUN || highest.samples < MANY_SAMPLES {
             highest.entries = highest.entries.max(cache.len());
             highest.shown = highest.shown.max(cache.stats().entries);
             highest.weight = highest.weight.max(cache.weight());
@@ -79,7 +81,6 @@ fn four_writers_never_exceed_the_entries() {
     assert!(highest.entries <= MOST, "{highest:?}");
     let most_alive = MOST as i64 + GARBAGE_BOUND_ENTRIES + WRITERS as i64;
     assert!(highest.alive <= most_alive, "{highest:?}");
-    assert!(highest.samples > 100, "{highest:?}");
     settle(&cache, &register);
 }
 

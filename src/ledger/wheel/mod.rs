@@ -106,6 +106,13 @@ impl<const LANE: usize> Wheel<LANE> {
         fits_below.max(in_good_time).saturating_mul(self.grain)
     }
 
+    /// Moves an empty wheel to the tick of `key`, which nobody who is filed later lies before: so
+    /// nobody is filed on a higher level than the distance between keys asks for.
+    pub(super) fn begin_at(&mut self, key: u64) {
+        debug_assert!(self.levels.iter().all(Level::is_empty), "W2: nobody may be left behind");
+        self.elapsed = self.elapsed.max(self.tick_of(key));
+    }
+
     /// Takes a record out of its list; does nothing if it is in none. Constant time.
     pub(super) fn unfile<T>(&mut self, slab: &mut Slab<T>, id: RecordId) {
         let links = slab.get(id).links[LANE];
