@@ -2,6 +2,7 @@
 
 use crate::panics::with_patience;
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,7 +80,8 @@ impl Visitor {
 
 impl Drop for Visitor {
     fn drop(&mut self) {
-        self.visit();
+        // A panic here would end the process; a visit that fails is not counted.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.visit()));
     }
 }
 
