@@ -5,6 +5,8 @@
 
 #[path = "tidy/layers.rs"]
 mod layers;
+#[path = "tidy/ops.rs"]
+mod ops;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/source.rs"]
@@ -173,6 +175,40 @@ fn the_comparison_with_peers_obeys_too() {
         complaints.extend(sources.iter().flat_map(rule));
     }
     assert!(complaints.is_empty(), "below benches/peers:\n{}\n", complaints.join("\n"));
+}
+
+/// At night nobody should look for a metric that is not there, or for an alert in vain.
+#[test]
+fn operators_are_told_of_what_exists() {
+    let found = ops::unpublished("a sundown_sesions b sundown_weight:x", "\"sundown_sessions\"");
+    assert_eq!(found, ["sundown_sesions"]);
+
+    let adapter = read(&root().join("src/adapters/metrics.rs"));
+    let folder = root().join("examples/ops");
+    for name in ["rules.yml", "tests.yml", "dashboard.json", "autoscaling.yml", "RUNBOOK.md"] {
+        let text = read(&folder.join(name));
+        let unpublished = ops::unpublished(&text, &adapter);
+        assert!(
+            unpublished.is_empty(),
+            "examples/ops/{name} asks for {unpublished:?}, which src/adapters/metrics.rs lacks"
+        );
+    }
+    let rules = read(&folder.join("rules.yml"));
+    let alerts = ops::alerts_in(&rules);
+    assert!(alerts.len() >= 5, "{alerts:?}");
+    let (tests, runbook) = (read(&folder.join("tests.yml")), read(&folder.join("RUNBOOK.md")));
+    for alert in alerts {
+        let is_tried = tests.contains(&format!("alertname: {alert}\n"));
+        assert!(is_tried, "{alert} fires in no test of examples/ops/tests.yml");
+        let is_explained = runbook.contains(&format!("\n## {alert}\n"));
+        assert!(is_explained, "{alert} has no section in examples/ops/RUNBOOK.md");
+        let link = format!("RUNBOOK.md#{}\n", alert.to_lowercase());
+        assert!(rules.contains(&link), "{alert} does not lead to its section in the runbook");
+    }
+    let dashboard =
+        serde_json::from_str::<serde_json::Value>(&read(&folder.join("dashboard.json")));
+    let dashboard = dashboard.expect("the dashboard is JSON");
+    assert!(dashboard["panels"].as_array().is_some_and(|panels| panels.len() > 4));
 }
 
 #[test]
