@@ -1,0 +1,49 @@
+//! `cargo run -- --idle 30m --live 8h`, then open the address that it prints, and `/status` beside it.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use sundown::Clock;
+use sundown_axum_login::{Limits, app, store};
+use tokio::net::TcpListener;
+
+/// Log in, see a page, log out; with sessions that are gone when their time is up.
+#[derive(Parser)]
+struct Options {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:3000")]
+    listen: SocketAddr,
+    /// How long a session lives unused
+    #[arg(long, default_value = "30m", value_parser = humantime::parse_duration)]
+    idle: Duration,
+    /// How long a session lives at all, however much it is used
+    #[arg(long, default_value = "8h", value_parser = humantime::parse_duration)]
+    live: Duration,
+    /// How many sessions there may be
+    #[arg(long, default_value_t = 100_000)]
+    sessions: usize,
+    /// How many MiB they may hold
+    #[arg(long, default_value_t = 256)]
+    mib: u32,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let Options { listen, idle, live, sessions, mib } = Options::parse();
+    let limits = Limits { idle, live, sessions, bytes: u64::from(mib) << 20 };
+    let store = store(limits, Clock::default())?;
+    let app = app(&store, PrometheusBuilder::new().install_recorder()?);
+
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    println!("log in at http://{address}/ and watch http://{address}/status");
+    // Not a graceful end: a page that watches would put it off for ever.
+    tokio::select! {
+        served = axum::serve(listener, app) => served?,
+        asked = tokio::signal::ctrl_c() => asked?,
+    }
+    Ok(())
+}

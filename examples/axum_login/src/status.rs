@@ -1,0 +1,155 @@
+//! A sample of the store each second, for the page that draws them.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fs;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Html;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::{Stream, StreamExt, stream};
+use serde::Serialize;
+use serde_json::json;
+use sundown::{Cache, Stats, WeakCache};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tower_sessions::session::{Id, Record};
+
+use crate::verdict::verdict;
+
+/// How much of the past the page shows: five minutes.
+const MOST_SAMPLES: usize = 300;
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// The store at one moment. Counts of removals are totals; the page draws their growth.
+#[derive(Clone, Default, Serialize)]
+pub(crate) struct Sample {
+    pub(crate) sessions: u64,
+    pub(crate) max_sessions: u64,
+    pub(crate) bytes: u64,
+    pub(crate) max_bytes: u64,
+    /// Of the whole process, where the system tells.
+    pub(crate) process_bytes: Option<u64>,
+    pub(crate) expired: u64,
+    pub(crate) idle: u64,
+    pub(crate) evicted: u64,
+    pub(crate) removed: u64,
+    pub(crate) replaced: u64,
+    pub(crate) rejected: u64,
+    pub(crate) overdue: u64,
+    pub(crate) unaccounted: i64,
+    pub(crate) retired: u64,
+    pub(crate) retired_oldest_s: f64,
+    pub(crate) lag_p50_s: f64,
+    pub(crate) lag_p99_s: f64,
+    pub(crate) lag_max_s: f64,
+}
+
+impl Sample {
+    fn of(stats: &Stats) -> Self {
+        let (retired, lag) = (stats.retired, stats.expiry_lag);
+        let known = stats.entries as u64 + retired.count + stats.dropped;
+        Self {
+            sessions: stats.entries as u64,
+            max_sessions: stats.max_entries.map_or(0, |entries| entries as u64),
+            bytes: stats.weight,
+            max_bytes: stats.max_weight.unwrap_or(0),
+            process_bytes: process_bytes(),
+            expired: stats.expired,
+            idle: stats.idle,
+            evicted: stats.evicted,
+            removed: stats.removed,
+            replaced: stats.replaced,
+            rejected: stats.rejected,
+            overdue: stats.overdue,
+            unaccounted: stats.inserted as i64 - known as i64,
+            retired: retired.count,
+            retired_oldest_s: retired.oldest.as_secs_f64(),
+            lag_p50_s: lag.p50.as_secs_f64(),
+            lag_p99_s: lag.p99.as_secs_f64(),
+            lag_max_s: lag.max.as_secs_f64(),
+        }
+    }
+
+    /// How full the store is by the limit that is nearer; 1 is full.
+    pub(crate) fn fill(&self) -> f64 {
+        let ratio =
+            |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        ratio(self.sessions, self.max_sessions).max(ratio(self.bytes, self.max_bytes))
+    }
+}
+
+/// The last minutes of a store, and a bell that rings for each new sample.
+#[derive(Clone)]
+pub(crate) struct Board {
+    samples: Arc<Mutex<VecDeque<Sample>>>,
+    bell: watch::Receiver<()>,
+}
+
+impl Board {
+    /// A board that a task keeps for as long as the cache has handles.
+    pub(crate) fn watching(cache: &Cache<Id, Record>) -> Self {
+        let (ring, bell) = watch::channel(());
+        let board = Self { samples: Arc::default(), bell };
+        tokio::spawn(keep(board.clone(), cache.downgrade(), ring));
+        board
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut VecDeque<Sample>) -> R) -> R {
+        f(&mut self.samples.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a page gets that has just been opened: all samples; later only the last.
+    fn news(&self, is_first: bool) -> Event {
+        let data = self.with(|samples| {
+            let verdict = verdict(samples.iter());
+            let skipped = if is_first { 0 } else { samples.len().saturating_sub(1) };
+            let fresh: Vec<&Sample> = samples.iter().skip(skipped).collect();
+            json!({ "all": is_first, "samples": fresh, "level": verdict.level, "text": verdict.text })
+        });
+        Event::default().data(data.to_string())
+    }
+}
+
+async fn keep(board: Board, cache: WeakCache<Id, Record>, ring: watch::Sender<()>) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(cache) = cache.upgrade() else { return };
+        let sample = Sample::of(&cache.stats());
+        board.with(|samples| {
+            samples.push_back(sample);
+            if samples.len() > MOST_SAMPLES {
+                samples.pop_front();
+            }
+        });
+        ring.send_replace(());
+    }
+}
+
+pub(crate) async fn page() -> Html<&'static str> {
+    Html(include_str!("status.html"))
+}
+
+pub(crate) async fn events(
+    State(board): State<Board>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let first = board.news(true);
+    let later = stream::unfold(board, |mut board| async move {
+        board.bell.changed().await.ok()?;
+        Some((board.news(false), board))
+    });
+    let events = stream::once(async { first }).chain(later).map(Ok);
+    Sse::new(events).keep_alive(KeepAlive::default())
+}
+
+/// What the process holds in memory, on Linux.
+fn process_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
