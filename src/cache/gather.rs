@@ -3,7 +3,7 @@
 use super::core::Core;
 use crate::budget::{Coldness, Load, Room};
 use crate::ledger::RecordId;
-use crate::platform::clock::NEVER_NS;
+use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{Ordering, thread};
 use crate::removal::OnFull;
 use crate::shard::{After, BITE, Eviction};
@@ -165,6 +165,9 @@ impl<K, V, S> Core<K, V, S> {
                     if best.is_none_or(|(.., least_ms)| used_ms < least_ms) {
                         best = Some((number, id, used_ms));
                     }
+                    if self.shared.clock.exact_ns() > now_ns.saturating_add(MOST_SEARCH_NS) {
+                        looks = 0;
+                    }
                 }
             }
         }
@@ -199,5 +202,7 @@ pub(super) struct FollowUps {
 /// One eviction examines at most this many records: over a read-only hour every record goes stale,
 /// and refiling ten million at once would stop the insertion that had the bad luck.
 const MOST_LOOKS: usize = 32_768;
+/// And no new bite is begun after a millisecond, for where memory is slow those are too many.
+const MOST_SEARCH_NS: u64 = MILLI_NS;
 /// How often a gatherer yields to other insertions before it gives up.
 const MOST_WAITS: usize = 1_000;

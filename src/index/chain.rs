@@ -5,6 +5,7 @@
 use core::ptr::{NonNull, null_mut};
 
 use crate::index::entry::{Entry, tagged, untagged};
+use crate::index::prefetch::fetch_entry;
 use crate::index::token::Unlinked;
 use crate::platform::sync::Ordering;
 
@@ -66,6 +67,7 @@ impl<K, V> Chain<K, V> {
         if self.head.is_null() {
             self.tail = null_mut();
         }
+        fetch_entry(self.head);
         self.len -= 1;
         Some(Unlinked(head))
     }

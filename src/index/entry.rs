@@ -21,6 +21,7 @@
 
 use core::ptr::NonNull;
 
+use crate::index::prefetch::{fetch_entry, fetch_line};
 use crate::index::word::Word;
 use crate::ledger::RecordId;
 use crate::lifetime::Spans;
@@ -110,6 +111,18 @@ impl<K, V> Entry<K, V> {
     #[inline]
     pub(crate) fn value(&self) -> &V {
         &self.value
+    }
+
+    /// Has the processor fetch the entry, while the caller does something else.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        fetch_entry(self);
+    }
+
+    /// Like [`prefetch`](Self::prefetch), for a caller who asks for no more than its last use.
+    #[inline]
+    pub(crate) fn prefetch_word(&self) {
+        fetch_line(core::ptr::from_ref(&self.word).addr());
     }
 
     #[inline]

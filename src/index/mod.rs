@@ -20,6 +20,7 @@ mod entry;
 pub(crate) mod history;
 #[cfg(all(test, sundown_loom))]
 pub(crate) mod loom_tests;
+mod prefetch;
 mod table;
 #[cfg(all(test, not(sundown_loom)))]
 mod tests;

@@ -16,6 +16,7 @@ use core::ptr::{NonNull, null_mut};
 use crate::error::{Broken, ensure};
 use crate::index::chunk::{Chunk, Control, LANES, tag_of};
 use crate::index::entry::Entry;
+use crate::index::prefetch::fetch_line;
 use crate::index::token::Linked;
 use crate::platform::sync::{AtomicUsize, Ordering};
 
@@ -126,15 +127,20 @@ impl<K, V> Table<K, V> {
     /// Where this very entry stands; for the writer.
     pub(super) fn place_of(&self, entry: &Linked<K, V>) -> Option<Place> {
         let tag = tag_of(entry.hash());
-        self.path(entry.hash()).find_map(|index| {
+        let count = self.chunks.len();
+        let mut index = home_of(entry.hash(), count);
+        for _ in 0..count {
             let chunk = &self.chunks[index];
             // Relaxed, both: only the writer stores them.
             let control = Control(chunk.control.load(Ordering::Relaxed));
-            let mut lanes = control.lanes_with(tag);
-            lanes
-                .find(|&lane| chunk.lanes[lane].load(Ordering::Relaxed) == entry.as_ptr())
-                .map(|lane| Place { chunk: index, lane })
-        })
+            for lane in control.lanes_with(tag) {
+                if chunk.lanes[lane].load(Ordering::Relaxed) == entry.as_ptr() {
+                    return Some(Place { chunk: index, lane });
+                }
+            }
+            index = if index + 1 == count { 0 } else { index + 1 };
+        }
+        None
     }
 
     /// Frees an entry's place; for the writer.
@@ -245,19 +251,6 @@ impl Ahead {
         // Relaxed: see `prefetch`.
         self.count.store(0, Ordering::Relaxed);
     }
-}
-
-/// Tells the processor that the cache line at `address` will be read.
-#[inline]
-fn fetch_line(address: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch is a hint: it reads nothing and faults at no address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::without_provenance(address)) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _no_hint_here = address;
 }
 
 /// The chunk where the search for a hash begins: the high bits of the product are uniform over the

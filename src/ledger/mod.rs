@@ -142,6 +142,12 @@ impl<T> Ledger<T> {
         self.deadlines.next_in_backlog()
     }
 
+    /// The sessions that [`next_due`](Self::next_due) comes to as long as nothing more urgent turns
+    /// up.
+    pub(crate) fn due(&self) -> impl Iterator<Item = &T> {
+        self.deadlines.backlog(&self.slab)
+    }
+
     /// Whether something is waiting in [`next_due`](Self::next_due) that was filed under a tick that
     /// has passed, not only what is refiled ahead of its time.
     pub(crate) fn is_due_waiting(&self) -> bool {
@@ -182,6 +188,14 @@ impl<T> Ledger<T> {
             }
         }
         Coldest::Empty
+    }
+
+    /// The sessions that the next search for the coldest will ask about, as far as that is known.
+    pub(crate) fn next_coldest(&self) -> impl Iterator<Item = &T> {
+        self.recency.iter().flat_map(|recency| {
+            let first = recency.first_of_tick(&self.slab);
+            first.into_iter().chain(recency.backlog(&self.slab))
+        })
     }
 
     /// Refiles a few of those whose turn comes soon. At least as many for each eviction as come up
@@ -254,8 +268,9 @@ impl<T> Ledger<T> {
 const DEADLINE: usize = 0;
 /// The links of the wheel that turns by last use.
 const RECENCY: usize = 1;
-/// A record comes down through up to three levels on its way to being evicted.
-const AHEAD_RECORDS: usize = 4;
+/// How many records are refiled ahead of their turn for each that is found: a record comes down
+/// through up to three levels on its way to being evicted.
+pub(crate) const AHEAD_RECORDS: usize = 4;
 /// Ten seconds: how long before its first deadline an upper slot is emptied. Ten million records
 /// took about 3 s to refile on two slow cores.
 const LEAD_NS: u64 = 10_000_000_000;

@@ -1,6 +1,6 @@
 //! Records by number: paged, so that it grows without copying and gives pages back.
 //!
-//! A page holds 64 records and a word that says which are in use. Free places are taken from the
+//! A page holds 32 records and a word that says which are in use. Free places are taken from the
 //! lowest page that has one, so that the pages at the end empty out and can go.
 //!
 //! S1. A record's bit in its page's `used` word is set exactly if the place holds a record.
@@ -40,7 +40,7 @@ pub(super) struct Slab<T> {
 
 #[derive(Debug)]
 struct Page<T> {
-    used: u64,
+    used: u32,
     records: [Option<Record<T>>; PAGE_RECORDS],
 }
 
@@ -61,14 +61,14 @@ impl<T> Slab<T> {
     }
 
     /// Stores `token` in the lowest page with a free place. Constant time, but for one word looked
-    /// at per 4,096 records.
+    /// at per 2,048 records.
     pub(super) fn insert(&mut self, token: T) -> RecordId {
         let page_index = self.open_page();
         let page = self.pages[page_index].as_mut().expect("open_page has put it there");
         let place = page.used.trailing_ones() as usize;
         page.used |= 1 << place;
         page.records[place] = Some(Record { token, links: [Links::UNFILED; 2] });
-        if page.used == u64::MAX {
+        if page.used == u32::MAX {
             self.open[page_index / 64] &= !(1 << (page_index % 64));
         }
         self.len += 1;
@@ -145,7 +145,7 @@ impl<T> Slab<T> {
     /// The first record at or after `from`, in the order of numbers.
     pub(super) fn next_from(&self, from: u32) -> Option<(RecordId, &T)> {
         let mut page_index = from as usize / PAGE_RECORDS;
-        let mut ahead = u64::MAX << (from as usize % PAGE_RECORDS);
+        let mut ahead = u32::MAX << (from as usize % PAGE_RECORDS);
         while page_index < self.pages.len() {
             if let Some(page) = &self.pages[page_index] {
                 let used = page.used & ahead;
@@ -155,7 +155,7 @@ impl<T> Slab<T> {
                 }
             }
             page_index += 1;
-            ahead = u64::MAX;
+            ahead = u32::MAX;
         }
         None
     }
@@ -196,7 +196,7 @@ impl<T> Slab<T> {
                 let used = page.used >> place & 1 == 1;
                 ensure!("S1", used == record.is_some(), "place {place} of page {page_index}");
             }
-            ensure!("S2", open == (page.used != u64::MAX), "page {page_index} is open: {open}");
+            ensure!("S2", open == (page.used != u32::MAX), "page {page_index} is open: {open}");
             ensure!("S3", page.used != 0, "page {page_index} is empty");
             len += page.used.count_ones() as usize;
         }
@@ -217,8 +217,9 @@ fn split(id: RecordId) -> (usize, usize) {
     (id.0 as usize / PAGE_RECORDS, id.0 as usize % PAGE_RECORDS)
 }
 
-/// As many records as a word has bits.
-const PAGE_RECORDS: usize = 64;
+/// As many records as a page's word has bits. A page stays under 1 KiB: before it serves a larger
+/// request, glibc's allocator merges all the small chunks that it has been given back.
+const PAGE_RECORDS: usize = 32;
 /// Record numbers leave the top bit free, which marks the ends of lists.
 const MOST_PAGES: usize = (1 << 31) / PAGE_RECORDS - 1;
 /// A directory this small is not worth shrinking.

@@ -6,7 +6,7 @@
 
 use super::{BITE, Shard, Shared, State};
 use crate::index::Held;
-use crate::platform::sync::{DrainGuard, MutexGuard, Ordering};
+use crate::platform::sync::{AtomicU64, DrainGuard, MutexGuard, Ordering};
 use crate::retire::Readers;
 
 impl<K, V> Shard<K, V> {
@@ -64,10 +64,8 @@ impl<K, V> Shard<K, V> {
         while let Some(removed) = ripe.next_removed() {
             let weight = removed.weight;
             shared.disposal.dispose(removed, &shared.clock);
-            // Release, both: pair with the loads in `add_figures` and `audit`: who sees the count sees
-            // the destructor's work. Only the drainer adds.
-            self.dropped_weight.fetch_add(weight, Ordering::Release);
-            self.dropped.fetch_add(1, Ordering::Release);
+            add(&self.dropped_weight, weight);
+            add(&self.dropped, 1);
         }
         let mut state = self.state.lock();
         state.garbage.put_back(ripe);
@@ -95,4 +93,13 @@ impl<K, V> Shard<K, V> {
         let state = self.state.lock();
         state.garbage.is_waiting() || state.garbage.is_draining()
     }
+}
+
+/// Adds to a count of which only the drainer, one at a time (R2), is the writer.
+fn add(count: &AtomicU64, more: u64) {
+    // Relaxed: the drainer before this one gave its token back under the shard's lock.
+    let before = count.load(Ordering::Relaxed);
+    // Release: pairs with the loads in `add_figures` and `audit`: who sees the count sees the
+    // destructor's work. Wraps around like what was pushed.
+    count.store(before.wrapping_add(more), Ordering::Release);
 }

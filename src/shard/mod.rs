@@ -186,6 +186,7 @@ impl<'s, K, V> Session<'s, K, V> {
     /// Takes a killed entry out of index and ledger and retires it. The caller gives its room back.
     fn unlink(&mut self, id: RecordId, cause: RemovalCause, now_ns: u64) -> Load {
         let state = &mut *self.state;
+        self.shard.index.prefetch(state.ledger.get(id).hash());
         let linked = state.ledger.remove(id);
         let load = Load { entries: 1, weight: linked.weight() };
         let unlinked = self.shard.index.unlink(&mut state.writer, linked, cause);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::{After, BITE, Session, Shard, Shared, State};
 use crate::budget::Room;
 use crate::index::Held;
-use crate::ledger::{Coldest, RecordId};
+use crate::ledger::{AHEAD_RECORDS, Coldest, RecordId};
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{MutexGuard, lock_within};
 use crate::removal::RemovalCause;
@@ -180,7 +180,10 @@ impl<K, V> Session<'_, K, V> {
     fn reap_bite(&mut self, now_ns: u64, exact: bool) -> usize {
         self.state.ledger.advance(now_ns, exact);
         let mut reaped = 0;
-        for _ in 0..BITE {
+        for step in 0..BITE {
+            if step % FETCHED == 0 {
+                self.fetch_due();
+            }
             let Some(id) = self.state.ledger.next_due() else { break };
             match self.state.ledger.get(id).kill_if_due(now_ns) {
                 Ok(cause) => {
@@ -195,6 +198,14 @@ impl<K, V> Session<'_, K, V> {
             }
         }
         reaped
+    }
+
+    /// Has the processor fetch what the next records lead to: the entries first, and once they have
+    /// arrived, the places in the table that they name.
+    fn fetch_due(&self) {
+        let due = || self.state.ledger.due().take(FETCHED);
+        due().for_each(|entry| entry.prefetch());
+        due().for_each(|entry| self.shard.index.prefetch(entry.hash()));
     }
 
     /// Fits table and bookkeeping to what is left. Between two rebuildings a fifth of the table's
@@ -232,28 +243,40 @@ impl<K, V> Session<'_, K, V> {
         room: &mut Room<'_>,
         now_ns: u64,
     ) -> Eviction {
-        let mut bite = BITE.min(*looks);
+        let mut left = BITE.min(*looks);
+        let mut best = None;
         loop {
+            let mut bite = FETCHED.min(left);
             let before = bite;
             let coldest = self.state.ledger.coldest(&mut bite, |entry| entry.used_ms());
+            left -= before - bite;
             *looks -= before - bite;
-            match coldest {
+            let (id, used_ms) = match coldest {
                 Coldest::Empty => return Eviction::Empty(now_ns / MILLI_NS),
-                Coldest::Unsettled(id, used_ms) => return Eviction::Unsettled(id, used_ms),
                 Coldest::Found(_, used_ms) if used_ms > rival_ms => return Eviction::Warm(used_ms),
-                Coldest::Found(id, used_ms) => {
-                    if self.try_evict(id, used_ms, room, now_ns) {
-                        // Who comes in later is used now.
-                        let bound_ms = self.state.ledger.coldest_bound_ms();
-                        return Eviction::Done(bound_ms.min(now_ns / MILLI_NS));
-                    }
-                    // A reader has used it just now: it is not the coldest any more.
-                    if bite == 0 {
-                        return Eviction::Unsettled(id, used_ms);
-                    }
+                Coldest::Found(id, used_ms) if self.try_evict(id, used_ms, room, now_ns) => {
+                    self.fetch_coldest(1 + AHEAD_RECORDS);
+                    // Who comes in later is used now.
+                    let bound_ms = self.state.ledger.coldest_bound_ms();
+                    return Eviction::Done(bound_ms.min(now_ns / MILLI_NS));
                 }
+                // In the first case a reader has used it just now: it is not the coldest any more.
+                Coldest::Found(id, used_ms) | Coldest::Unsettled(id, used_ms) => (id, used_ms),
+            };
+            let (_, least_ms) = *best.get_or_insert((id, used_ms));
+            if used_ms < least_ms {
+                best = Some((id, used_ms));
             }
+            if let (0, Some((id, used_ms))) = (left, best) {
+                return Eviction::Unsettled(id, used_ms);
+            }
+            self.fetch_coldest(FETCHED);
         }
+    }
+
+    /// Has the processor fetch what the next search for the coldest asks about.
+    fn fetch_coldest(&self, count: usize) {
+        self.state.ledger.next_coldest().take(count).for_each(|entry| entry.prefetch_word());
     }
 
     fn try_evict(&mut self, id: RecordId, used_ms: u64, room: &mut Room<'_>, now_ns: u64) -> bool {
@@ -266,5 +289,7 @@ impl<K, V> Session<'_, K, V> {
     }
 }
 
+/// How many waits for memory are made to overlap: about as many as a processor has under way.
+const FETCHED: usize = 16;
 /// How long the reaper waits for one shard's lock.
 const PATIENCE: Duration = Duration::from_millis(1);

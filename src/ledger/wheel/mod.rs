@@ -169,6 +169,23 @@ impl<const LANE: usize> Wheel<LANE> {
         self.levels.iter().find_map(|level| level.backlog.head())
     }
 
+    /// The sessions in the lowest backlog, in the order in which they are taken from it.
+    pub(super) fn backlog<'s, T>(&self, slab: &'s Slab<T>) -> impl Iterator<Item = &'s T> {
+        let mut at = self.next_in_backlog();
+        core::iter::from_fn(move || {
+            let record = slab.get(at?);
+            at = record.links[LANE].next_record();
+            Some(&record.token)
+        })
+    }
+
+    /// The first session of the first tick that has any.
+    pub(super) fn first_of_tick<'s, T>(&self, slab: &'s Slab<T>) -> Option<&'s T> {
+        let (tick, _) = self.levels.first()?.first_from(self.elapsed)?;
+        let id = self.levels[0].head_at(tick % RING)?;
+        Some(&slab.get(id).token)
+    }
+
     /// Whether single ticks are waiting in the backlog.
     pub(super) fn has_lowest_backlog(&self) -> bool {
         self.levels.first().is_some_and(|level| level.backlog.head().is_some())
