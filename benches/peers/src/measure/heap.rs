@@ -3,10 +3,15 @@
 //! Counting costs two shared atomics an allocation, which would be measured along with every
 //! insertion. So it is off until somebody asks for it.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 
-/// The system's allocator, with a meter that can be switched on.
+#[cfg(feature = "mimalloc")]
+use mimalloc::MiMalloc as Below;
+#[cfg(not(feature = "mimalloc"))]
+use std::alloc::System as Below;
+
+/// The allocator below, with a meter that can be switched on.
 pub struct Heap;
 
 static IS_COUNTING: AtomicBool = AtomicBool::new(false);
@@ -32,29 +37,29 @@ fn book(bytes: isize) {
     }
 }
 
-// SAFETY: everything is passed on to `System` unchanged; counting neither allocates nor unwinds.
+// SAFETY: everything is passed on to `Below` unchanged; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         book(layout.size() as isize);
         // SAFETY: the caller keeps `GlobalAlloc::alloc`'s contract, which is the same.
-        unsafe { System.alloc(layout) }
+        unsafe { Below.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         book(layout.size() as isize);
         // SAFETY: the caller keeps `GlobalAlloc::alloc_zeroed`'s contract, which is the same.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { Below.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         book(-(layout.size() as isize));
-        // SAFETY: the block came from `System`, for all blocks do, and with this layout.
-        unsafe { System.dealloc(pointer, layout) }
+        // SAFETY: the block came from `Below`, for all blocks do, and with this layout.
+        unsafe { Below.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         book(new_size as isize - layout.size() as isize);
         // SAFETY: as for dealloc; the caller vouches for the new size.
-        unsafe { System.realloc(pointer, layout, new_size) }
+        unsafe { Below.realloc(pointer, layout, new_size) }
     }
 }

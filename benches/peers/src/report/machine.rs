@@ -24,7 +24,7 @@ impl Run {
         let arguments: Vec<String> = env::args().skip(1).collect();
         Self {
             date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
-            command: format!("cargo run --release -- {}", arguments.join(" ")),
+            command: format!("cargo run --release {FEATURES}-- {}", arguments.join(" ")),
             processor: field_of("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
             cores: available_parallelism().map_or(1, usize::from),
             memory_gib: field_of("/proc/meminfo", "MemTotal")
@@ -82,6 +82,8 @@ fn versions(lock: &str) -> String {
     versions.join(", ")
 }
 
+/// What of the command decides on the allocator.
+const FEATURES: &str = if cfg!(feature = "mimalloc") { "--features mimalloc " } else { "" };
 const PEERS: [&str; 10] = [
     "ahash",
     "dashmap",
