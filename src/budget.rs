@@ -200,7 +200,13 @@ impl Coldness {
     }
 
     fn play(&mut self, node: usize) {
-        self.winners[node] = self.winners[2 * node].min(self.winners[2 * node + 1]);
+        let (left, right) = (self.winners[2 * node], self.winners[2 * node + 1]);
+        // Bounds alone decide nearly always.
+        let is_left = match left.bound_ms == right.bound_ms {
+            false => left.bound_ms < right.bound_ms,
+            true => left < right,
+        };
+        self.winners[node] = if is_left { left } else { right };
     }
 
     /// The shard with the lowest bound.

@@ -87,15 +87,20 @@ impl Default for Level {
 }
 
 impl Level {
-    /// The first occupied slot at or after `position` in ring order, and its smallest key.
+    /// The first occupied slot at or after `position` in ring order.
     #[inline]
-    pub(super) fn first_from(&self, position: u64) -> Option<(u64, u64)> {
+    pub(super) fn first_from(&self, position: u64) -> Option<u64> {
         if self.occupied == 0 {
             return None;
         }
         let turned = self.occupied.rotate_right((position % RING) as u32);
-        let position = position + u64::from(turned.trailing_zeros());
-        Some((position, self.slots[self.rank((position % RING) as u32)].min))
+        Some(position + u64::from(turned.trailing_zeros()))
+    }
+
+    /// The smallest key in an occupied slot.
+    #[inline]
+    pub(super) fn min_at(&self, position: u64) -> u64 {
+        self.slots[self.rank((position % RING) as u32)].min
     }
 
     pub(super) fn head_at(&self, place: u64) -> Option<RecordId> {

@@ -58,7 +58,7 @@ impl<const LANE: usize> Wheel<LANE> {
     /// A key that has passed is filed under the current tick. Constant time.
     pub(super) fn file<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64) -> u64 {
         let tick = self.tick_of(key).max(self.elapsed);
-        let mut level = 0;
+        let mut level = least_level(tick - self.elapsed);
         while (tick >> (LEVEL_BITS * level)) - (self.elapsed >> (LEVEL_BITS * level)) >= RING {
             level += 1;
         }
@@ -160,6 +160,11 @@ impl<const LANE: usize> Wheel<LANE> {
 
     /// The first occupied slot of a level in ring order: its position and smallest key.
     fn first(&self, level: u32) -> Option<(u64, u64)> {
+        let position = self.first_position(level)?;
+        Some((position, self.levels[level as usize].min_at(position)))
+    }
+
+    fn first_position(&self, level: u32) -> Option<u64> {
         self.levels[level as usize].first_from(self.elapsed >> (LEVEL_BITS * level))
     }
 
@@ -181,7 +186,7 @@ impl<const LANE: usize> Wheel<LANE> {
 
     /// The first session of the first tick that has any.
     pub(super) fn first_of_tick<'s, T>(&self, slab: &'s Slab<T>) -> Option<&'s T> {
-        let (tick, _) = self.levels.first()?.first_from(self.elapsed)?;
+        let tick = self.levels.first()?.first_from(self.elapsed)?;
         let id = self.levels[0].head_at(tick % RING)?;
         Some(&slab.get(id).token)
     }
@@ -220,12 +225,12 @@ impl<const LANE: usize> Wheel<LANE> {
             let waiting = self.levels.iter().map(|level| level.backlog.min()).min()?;
             let upper = (1..self.levels.len() as u32)
                 .filter_map(|level| {
-                    let (position, _) = self.first(level)?;
+                    let position = self.first_position(level)?;
                     Some((position << (LEVEL_BITS * level), level, position))
                 })
                 .min();
             let upper_start = upper.map_or(u64::MAX, |(start, ..)| start);
-            if let Some((tick, _)) = self.first(0).filter(|&(tick, _)| tick <= waiting) {
+            if let Some(tick) = self.first_position(0).filter(|&tick| tick <= waiting) {
                 if tick <= upper_start {
                     // W2: nobody is filed before this tick, so no slot is left behind.
                     self.elapsed = self.elapsed.max(tick);
@@ -247,7 +252,7 @@ impl<const LANE: usize> Wheel<LANE> {
     /// emptied bit by bit before their turn comes.
     pub(super) fn set_aside_ahead<T>(&mut self, slab: &mut Slab<T>) {
         for level in 1..self.levels.len() as u32 {
-            while let Some((position, _)) = self.first(level) {
+            while let Some(position) = self.first_position(level) {
                 if position.saturating_sub(1) << (LEVEL_BITS * level) > self.elapsed {
                     break;
                 }
@@ -330,4 +335,11 @@ impl<const LANE: usize> Wheel<LANE> {
         }
         Ok(filed)
     }
+}
+
+/// The lowest level whose ring may reach so many ticks ahead: that or the next one does, depending
+/// on where its slots begin.
+fn least_level(ahead: u64) -> u32 {
+    // The least `l` for which `ahead >> 5 l` is below 64, a number of six bits.
+    ahead.checked_ilog2().unwrap_or(0).saturating_sub(RING.ilog2() - LEVEL_BITS) / LEVEL_BITS
 }
