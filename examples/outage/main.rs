@@ -18,6 +18,7 @@ mod chart;
 mod figures;
 mod message;
 mod options;
+mod picture;
 mod promises;
 mod report;
 mod service;
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
 fn replay(plan: &Plan) -> Result<bool, String> {
     let traffic = Traffic::draw(&plan.forecast).unwrap_or_else(|message| usage_error(&message));
     plan.check_memory(traffic.most_sessions()).unwrap_or_else(|message| usage_error(&message));
-    plan.check_picture()?;
+    picture::check(&plan.picture, "--output")?;
     report::announce(plan, &traffic);
     let fingerprint = traffic.fingerprint();
     drop(traffic);

@@ -4,13 +4,13 @@
 //! scheduling noise would drown, a day with no room for the silence at its end, more memory than
 //! anyone meant to spend, and a picture that could not be written.
 
-use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Parser, ValueEnum};
 
+use crate::picture;
 use crate::traffic::Forecast;
 
 /// Replays an outage: the same traffic goes, in real time, into a session store that checks expiry
@@ -170,7 +170,7 @@ impl Options {
                 .map_err(|_| "--session-bytes is more than this machine can address")?,
             memory_limit: self.memory_limit.as_u64(),
             allowed_lag: self.allowed_lag,
-            picture: self.output.map_or_else(default_picture, Ok)?,
+            picture: self.output.map_or_else(|| picture::default("outage.svg", "--output"), Ok)?,
         })
     }
 }
@@ -194,32 +194,6 @@ impl Plan {
         }
         Ok(())
     }
-
-    /// Fails now rather than after the replay if the picture cannot be written.
-    pub(crate) fn check_picture(&self) -> Result<(), String> {
-        let path = &self.picture;
-        if path.extension().is_none_or(|extension| extension != "svg") {
-            return Err(format!("--output must end in .svg, unlike {}", path.display()));
-        }
-        let is_new = !path.exists();
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        if is_new {
-            // An interrupted replay leaves nothing behind; whether this works changes nothing.
-            let _ = std::fs::remove_file(path);
-        }
-        Ok(())
-    }
-}
-
-/// Beside the program, which cargo puts where it may write and where `cargo clean` finds it.
-fn default_picture() -> Result<PathBuf, String> {
-    std::env::current_exe()
-        .map(|program| program.parent().unwrap_or(Path::new(".")).join("outage.svg"))
-        .map_err(|error| format!("cannot find this program's own folder: {error}; use --output"))
 }
 
 /// Ten ticks of sundown's default resolution, and well above what a busy machine adds by itself.

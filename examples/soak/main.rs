@@ -25,6 +25,8 @@ mod dice;
 mod figures;
 mod house;
 mod options;
+#[path = "../outage/picture.rs"]
+mod picture;
 mod post;
 mod report;
 mod session;
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
         // Leaves as clap does for a value that makes no sense.
         Options::command().error(ErrorKind::ValueValidation, message).exit()
     });
-    let outcome = plan.check_picture().and_then(|()| {
+    let outcome = picture::check(&plan.picture, "--out").and_then(|()| {
         report::announce(&plan);
         let course = soak::run(&plan, || HEAP.current_usage() as u64)?;
         report::table(&course);

@@ -1,12 +1,13 @@
 //! The command line, and the plan that it comes to.
 
-use std::fs::OpenOptions;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::Parser;
+
+use crate::picture;
 
 /// Soaks a cache: full load for as long as you like, and a look at every check whether anything was
 /// left behind.
@@ -91,7 +92,7 @@ impl Options {
             check_every,
             longest_life: (check_every / LIVES_PER_ROUND).min(LONGEST_LIFE),
             seed,
-            picture: out.map_or_else(default_picture, Ok)?,
+            picture: out.map_or_else(|| picture::default("soak.svg", "--out"), Ok)?,
         })
     }
 }
@@ -106,32 +107,6 @@ impl Plan {
     pub(crate) fn silence(&self) -> Duration {
         self.longest_life + TIME_TO_GIVE_BACK
     }
-
-    /// Fails now rather than after hours if the picture cannot be written.
-    pub(crate) fn check_picture(&self) -> Result<(), String> {
-        let path = &self.picture;
-        if path.extension().is_none_or(|extension| extension != "svg") {
-            return Err(format!("--out must end in .svg, unlike {}", path.display()));
-        }
-        let is_new = !path.exists();
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        if is_new {
-            // An interrupted soak leaves nothing behind; whether this works changes nothing.
-            let _ = std::fs::remove_file(path);
-        }
-        Ok(())
-    }
-}
-
-/// Beside the program, which cargo puts where it may write and where `cargo clean` finds it.
-fn default_picture() -> Result<PathBuf, String> {
-    std::env::current_exe()
-        .map(|program| program.parent().unwrap_or(Path::new(".")).join("soak.svg"))
-        .map_err(|error| format!("cannot find this program's own folder: {error}; use --out"))
 }
 
 /// Half of it is busy.
