@@ -18,6 +18,8 @@ mod figures;
 mod house;
 #[path = "../examples/soak/options.rs"]
 mod options;
+#[path = "../examples/outage/picture.rs"]
+mod picture;
 #[path = "../examples/soak/post.rs"]
 mod post;
 #[path = "../examples/soak/session.rs"]
@@ -276,5 +278,6 @@ fn options_make_a_plan_or_a_clear_complaint() {
         assert!(complaint.contains(name), "{words}: {complaint}");
     }
     let elsewhere = plan("--out soak.png").expect("it is looked at when it is needed");
-    assert!(elsewhere.check_picture().is_err_and(|complaint| complaint.contains(".svg")));
+    let complaint = picture::check(&elsewhere.picture, "--out").expect_err("no SVG");
+    assert!(complaint.contains(".svg"), "{complaint}");
 }
