@@ -11,8 +11,8 @@ use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::hasher::KeyHash;
 use crate::platform::stripe::Tally;
 use crate::platform::sync::{
-    Arc, AtomicU64, AtomicUsize, DrainGuard, Mutex, Ordering, Ticket, is_pinned, nap, thread,
-    turn_epoch,
+    Arc, AtomicU64, AtomicUsize, DrainGuard, Mutex, Ordering, Ticket, is_pinned, nap, ripen,
+    thread, turn_epoch,
 };
 use crate::reaper::Alarm;
 use crate::removal::{OnFull, RemovalCause};
@@ -136,8 +136,7 @@ impl<K, V, S> Core<K, V, S> {
     /// Frees the garbage of the shards in `dirty`; false if something became due meanwhile.
     fn drain_dirty(&self, dirty: &mut Vec<usize>) -> bool {
         Ticket::defer();
-        turn_epoch();
-        turn_epoch();
+        ripen();
         let Some(_drain) = DrainGuard::enter() else { return true };
         let mut is_unripe = false;
         while let Some(&number) = dirty.last() {
@@ -190,8 +189,7 @@ impl<K, V, S> Core<K, V, S> {
             return;
         }
         Ticket::defer();
-        turn_epoch();
-        turn_epoch();
+        ripen();
         for shard in &self.shards {
             shard.drain(&self.shared);
         }

@@ -57,6 +57,8 @@ struct Domain {
     deferred: AtomicU64,
     /// Notes deferred so far.
     notes: AtomicU64,
+    /// How many memberships have ended. Whoever comes across one is left with its 2 KB.
+    ended: AtomicU64,
     /// Shared with the notes, some of which may outlive all else.
     ripe: Arc<Ripe>,
 }
@@ -90,6 +92,7 @@ impl Domain {
             issued: AtomicU64::new(0),
             deferred: AtomicU64::new(0),
             notes: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             ripe: Arc::new(Ripe::default()),
         }
     }
@@ -102,6 +105,10 @@ struct Member {
     is_draining: Cell<bool>,
     /// Outermost pins so far, as crossbeam counts them too.
     pins: Cell<u32>,
+    /// How many of the collector's queue nodes this thread has emptied since it last flushed.
+    emptied: Cell<u32>,
+    /// How many memberships had ended when it last looked.
+    ended: Cell<u64>,
 }
 
 impl Member {
@@ -111,6 +118,8 @@ impl Member {
             claim: Claim::take(),
             is_draining: Cell::new(false),
             pins: Cell::new(0),
+            emptied: Cell::new(0),
+            ended: Cell::new(0),
         }
     }
 
@@ -122,22 +131,55 @@ impl Member {
             let pins = self.pins.get();
             self.pins.set(pins.wrapping_add(1));
             if pins % PINS_PER_COLLECTION == 0 {
-                flush(&guard);
+                self.tidy(&guard);
             }
         }
         Pin { guard, stripe: self.claim.stripe(), not_send: PhantomData }
     }
+
+    /// Flushes if much has come together in this thread's bag.
+    #[cold]
+    fn tidy(&self, guard: &Guard) {
+        // Relaxed: a hint; what it misses now it finds the next time.
+        let ended = domain().ended.load(Ordering::Relaxed);
+        if self.ended.replace(ended) != ended || self.emptied.get() >= MOST_EMPTIED {
+            self.flush(guard);
+        }
+    }
+
+    /// Gives the collector what waits in this thread's bag, in a node of 2 KB that is allocated for
+    /// it, and runs the notes that have come due.
+    #[cold]
+    fn flush(&self, guard: &Guard) {
+        if self.emptied.replace(0) > 0 {
+            guard.defer(note_emptied);
+        }
+        guard.flush();
+    }
+}
+
+// Under a model checker threads end where there is no collector any more.
+#[cfg(not(any(sundown_loom, sundown_shuttle)))]
+impl Drop for Member {
+    fn drop(&mut self) {
+        // Relaxed: see `tidy`.
+        domain().ended.fetch_add(1, Ordering::Relaxed);
+        // Goes into the last bag, which is given to the collector with the handle.
+        self.handle.pin().defer(note_emptied);
+    }
+}
+
+/// Runs where a bag is taken from the collector's queue: each holds one such note, or a ticket's.
+fn note_emptied() {
+    // Nor a thread where notes run: there all flush.
+    #[cfg(not(any(sundown_loom, sundown_shuttle)))]
+    with_member(|member| member.emptied.set(member.emptied.get() + 1));
 }
 
 /// The pin of a thread whose membership has ended before the thread itself.
 #[cold]
 fn pin_anyway() -> Pin {
     Member::join().pin()
-}
-
-#[cold]
-fn flush(guard: &Guard) {
-    guard.flush();
 }
 
 /// Keeps every entry that its holder can reach from being freed.
@@ -203,6 +245,7 @@ impl Ticket {
             ripe.raise(ticket);
             // Relaxed: as above.
             ripe.notes.fetch_add(1, Ordering::Relaxed);
+            note_emptied();
         });
         // Without it the note would sit in this thread's bag until 64 of them had come together.
         pin.guard.flush();
@@ -217,7 +260,29 @@ impl Ticket {
 
 /// Moves the epoch on, if nobody is in the way, and runs the notes that have come due.
 pub(crate) fn turn_epoch() {
-    pin().guard.flush();
+    let pin = pin();
+    if with_member(|member| member.flush(&pin.guard)).is_none() {
+        pin.guard.flush();
+    }
+}
+
+/// Moves the epoch on until all tickets deferred so far are ripe, as long as that takes no longer
+/// than the pins of readers do: a few microseconds.
+///
+/// Whoever defers a note had better run it: a reader whose turn comes meanwhile is left with an
+/// emptied node of the collector's queue.
+pub(crate) fn ripen() {
+    // Relaxed: the caller's own tickets are before it in program order.
+    let ticket = Ticket(domain().deferred.load(Ordering::Relaxed));
+    for turn in 0..MOST_TURNS {
+        turn_epoch();
+        if ticket.is_ripe() {
+            return;
+        }
+        for _ in 0..turn {
+            core::hint::spin_loop();
+        }
+    }
 }
 
 /// Marks the current thread as one that runs listeners and destructors, so that what they call does
@@ -245,7 +310,12 @@ impl Drop for DrainGuard {
 
 /// Notes under way at most, in the whole process.
 const MOST_NOTES: u64 = 16;
-/// At every 128th pin crossbeam has the pinning thread take old notes from the collector's queue,
-/// and leaves each emptied node (2 KB) in that thread's own bag, until 64 have come together or the
-/// thread ends. Flushing right then keeps readers from holding on to 128 KB each.
+/// At every 128th pin crossbeam has the pinning thread take up to 8 old notes from the collector's
+/// queue, and leaves each emptied node (2 KB) in that thread's own bag, until 64 have come together
+/// or the thread ends. Flushing earlier keeps readers from holding on to 128 KB each.
 const PINS_PER_COLLECTION: u32 = 128;
+/// Flushing allocates, which a reader had better not: glibc's allocator was seen to merge freed
+/// chunks for 170 ms first. So it waits until this many nodes have come together.
+const MOST_EMPTIED: u32 = if cfg!(any(sundown_loom, sundown_shuttle)) { 0 } else { 4 };
+/// Two turns are what a note takes when nobody is in the way.
+const MOST_TURNS: u32 = if cfg!(any(sundown_loom, sundown_shuttle)) { 2 } else { 32 };
