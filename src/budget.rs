@@ -10,7 +10,10 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::platform::sync::{AtomicU64, Mutex, Ordering};
+use crate::gauge::{Gauge, News};
+use crate::platform::clock::Clock;
+use crate::platform::sync::{Arc, Mutex};
+use crate::pressure::{Cap, Pressure};
 
 /// Entries and weight, wanted or given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,26 +38,66 @@ impl Load {
 
 #[derive(Debug)]
 pub(crate) struct Budget {
-    entries: CachePadded<AtomicU64>,
-    weight: CachePadded<AtomicU64>,
+    entries: CachePadded<Gauge>,
+    weight: CachePadded<Gauge>,
     max_entries: Option<u64>,
     max_weight: Option<u64>,
     /// Without a weigher every entry weighs 1, and one sum says both.
     is_weighed: bool,
     /// Serializes reservations where both caps are set (U2).
     both: Mutex<()>,
+    /// What is to be told of pressure, if anybody wants to know.
+    news: Option<Arc<News>>,
 }
 
 impl Budget {
     pub(crate) fn new(max_entries: Option<u64>, max_weight: Option<u64>, is_weighed: bool) -> Self {
         Self {
-            entries: CachePadded::new(AtomicU64::new(0)),
-            weight: CachePadded::new(AtomicU64::new(0)),
+            entries: CachePadded::new(Gauge::new()),
+            weight: CachePadded::new(Gauge::new()),
             max_entries,
             max_weight,
             is_weighed,
             both: Mutex::new(()),
+            news: None,
         }
+    }
+
+    /// Has it notice when a sum passes one of these shares of its cap.
+    pub(crate) fn watch(&mut self, levels: &[f64], clock: Clock) {
+        let news = Arc::new(News::new(levels.len(), clock));
+        if let Some(max_entries) = self.max_entries {
+            self.entries.watch(Cap::Entries, max_entries, levels, &news);
+        }
+        if let Some(max_weight) = self.max_weight {
+            self.weight.watch(Cap::Weight, max_weight, levels, &news);
+        }
+        self.news = Some(news);
+    }
+
+    /// Whether pressure has changed and nobody has been told.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.news.as_ref().is_some_and(|news| news.is_waiting())
+    }
+
+    /// Tells how pressure has changed. No lock may be held, and `tell` must not unwind.
+    pub(crate) fn tell_news(&self, tell: impl Fn(Pressure)) {
+        let Some(news) = &self.news else { return };
+        news.tell_all(|mut pressure| {
+            match pressure.cap {
+                Cap::Entries if self.is_weighed => pressure.weight = self.weight(),
+                Cap::Entries => {}
+                Cap::Weight => pressure.entries = self.entries() as usize,
+            }
+            tell(pressure);
+        });
+    }
+
+    /// What noticing takes in memory, beside the budget itself.
+    pub(crate) fn news_bytes(&self) -> usize {
+        let scales = self.entries.bytes() + self.weight.bytes();
+        self.news.as_ref().map_or(0, |news| news.bytes() + scales)
     }
 
     pub(crate) fn max_entries(&self) -> Option<u64> {
@@ -66,24 +109,31 @@ impl Budget {
     }
 
     pub(crate) fn entries(&self) -> u64 {
-        // Relaxed: a figure; who needs room reserves it.
-        self.entries.load(Ordering::Relaxed)
+        self.entries.sum()
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        // Relaxed: as above.
-        if self.is_weighed { self.weight.load(Ordering::Relaxed) } else { self.entries() }
+        if self.is_weighed { self.weight.sum() } else { self.entries() }
     }
 
     fn try_reserve(&self, load: Load) -> bool {
-        let _both =
+        let both =
             (self.max_entries.is_some() && self.max_weight.is_some()).then(|| self.both.lock());
-        if !try_add(&self.entries, load.entries, self.max_entries) {
+        // Under the lock the weight only falls: what fits now will fit below, and what does not has
+        // not moved the entries past a level for nothing.
+        if let (Some(_), Some(max_weight)) = (&both, self.max_weight) {
+            let weight = self.weight.sum().checked_add(load.weight);
+            if load.weight > 0 && weight.is_none_or(|weight| weight > max_weight) {
+                return false;
+            }
+        }
+        if load.entries > 0 && !self.entries.try_add(load.entries, self.max_entries) {
             return false;
         }
-        if self.is_weighed && !try_add(&self.weight, load.weight, self.max_weight) {
-            // Relaxed: see `release`. Nobody fails for it: the lock is held, or entries have no cap.
-            self.entries.fetch_sub(load.entries, Ordering::Relaxed);
+        if self.is_weighed && load.weight > 0 && !self.weight.try_add(load.weight, self.max_weight)
+        {
+            // Nobody fails for it: the lock is held, or entries have no cap.
+            self.entries.take_off(load.entries);
             return false;
         }
         true
@@ -91,26 +141,13 @@ impl Budget {
 
     /// Gives back the room of what has been unlinked.
     pub(crate) fn release(&self, load: Load) {
-        // Relaxed, both: the sums guard no memory; unlinking is ordered by the shard's lock.
         if load.entries > 0 {
-            self.entries.fetch_sub(load.entries, Ordering::Relaxed);
+            self.entries.take_off(load.entries);
         }
         if self.is_weighed && load.weight > 0 {
-            self.weight.fetch_sub(load.weight, Ordering::Relaxed);
+            self.weight.take_off(load.weight);
         }
     }
-}
-
-fn try_add(sum: &AtomicU64, more: u64, cap: Option<u64>) -> bool {
-    if more == 0 {
-        return true;
-    }
-    let cap = cap.unwrap_or(u64::MAX);
-    // Relaxed, both: see `Budget::release`.
-    sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| {
-        sum.checked_add(more).filter(|&sum| sum <= cap)
-    })
-    .is_ok()
 }
 
 /// Room that is reserved but not yet used; given back when dropped, also by a panic.

@@ -4,10 +4,11 @@ use core::fmt;
 use core::time::Duration;
 use std::thread::available_parallelism;
 
-use crate::error::{BuildError, MOST_SHARDS};
+use crate::error::{BuildError, MOST_PRESSURE_LEVELS, MOST_SHARDS};
 use crate::lifetime::{LONGEST, Spans};
 use crate::platform::clock::{Clock, NEVER_NS, nanos};
 use crate::platform::hasher::RandomState;
+use crate::pressure::{OnPressure, Pressure};
 use crate::removal::{OnFull, Reaper, RemovalCause};
 use crate::shard::Listener;
 
@@ -40,6 +41,7 @@ pub struct Builder<K, V, S = RandomState> {
     pub(crate) max_weight: Option<u64>,
     pub(crate) weigher: Option<Box<Weigher<K, V>>>,
     pub(crate) listener: Option<Box<Listener<K, V>>>,
+    pub(crate) on_pressure: Option<(Vec<f64>, Box<OnPressure>)>,
     pub(crate) on_full: OnFull,
     pub(crate) reaper: Reaper,
     pub(crate) clock: Clock,
@@ -57,6 +59,7 @@ impl<K, V> Builder<K, V> {
             max_weight: None,
             weigher: None,
             listener: None,
+            on_pressure: None,
             on_full: OnFull::default(),
             reaper: Reaper::default(),
             clock: Clock::default(),
@@ -154,6 +157,51 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// Calls `callback` when the load of a cap reaches one of `levels`, shares of it in ascending
+    /// order, and when it falls a twentieth below that level again: once each time.
+    ///
+    /// [`Pressure::LEVELS`] are 75 % and 90 %. The levels, at most eight, hold for each cap that is
+    /// set. A cap whose level is under twenty sessions, or units of weight, is left by two fewer
+    /// than the level, or when it is empty. What counts is room, which an insertion reserves a
+    /// moment before its session is there, and gives back if it comes to nothing.
+    ///
+    /// It is called outside every lock, one call at a time and in the order of events: by the thread
+    /// whose call passed the level, when all else that the call does is done, by one that is just
+    /// telling of another, or by the reaper. So it should be quick, for instance hand over to a
+    /// channel or set a flag. It may call the cache, which it keeps as a
+    /// [`WeakCache`](crate::WeakCache). If it panics,
+    /// [`Stats::pressure_panics`](crate::Stats::pressure_panics) counts it and the next change is told
+    /// as usual. Where it lags over 64 changes behind, a rise and a fall of one level that have both
+    /// passed untold cancel each other out.
+    ///
+    /// Reads pay nothing for it, insertions and removals a few comparisons.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{Cache, Direction, Pressure};
+    ///
+    /// let cache = Cache::builder()
+    ///     .max_entries(1_000)
+    ///     .on_pressure(Pressure::LEVELS, |pressure| {
+    ///         if pressure.direction == Direction::Rising {
+    ///             let (live, limit) = (pressure.entries, pressure.limit);
+    ///             eprintln!("{live} of {limit} sessions, full in {:?}", pressure.time_to_full);
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # let _: &Cache<u8, u8> = &cache;
+    /// # Ok::<(), sundown::BuildError>(())
+    /// ```
+    pub fn on_pressure(
+        mut self,
+        levels: impl IntoIterator<Item = f64>,
+        callback: impl Fn(Pressure) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_pressure = Some((levels.into_iter().collect(), Box::new(callback)));
+        self
+    }
+
     /// Who frees what has expired; by default a thread of the cache's own.
     pub fn reaper(mut self, reaper: Reaper) -> Self {
         self.reaper = reaper;
@@ -184,6 +232,7 @@ impl<K, V, S> Builder<K, V, S> {
             max_weight: self.max_weight,
             weigher: self.weigher,
             listener: self.listener,
+            on_pressure: self.on_pressure,
             on_full: self.on_full,
             reaper: self.reaper,
             clock: self.clock,
@@ -217,6 +266,9 @@ impl<K, V, S> Builder<K, V, S> {
         if !(FINEST_RESOLUTION..=COARSEST_RESOLUTION).contains(&self.resolution) {
             return Err(BuildError::Resolution(self.resolution));
         }
+        if let Some((levels, _)) = &self.on_pressure {
+            check_levels(levels)?;
+        }
         let shards = self.shards.unwrap_or_else(|| default_shards(self.max_entries));
         if !(1..=MOST_SHARDS).contains(&shards) {
             return Err(BuildError::Shards(shards));
@@ -238,6 +290,21 @@ pub(crate) struct Checked {
     pub(crate) spans: Spans,
     pub(crate) resolution_ns: u64,
     pub(crate) shards: usize,
+}
+
+fn check_levels(levels: &[f64]) -> Result<(), BuildError> {
+    if !(1..=MOST_PRESSURE_LEVELS).contains(&levels.len()) {
+        return Err(BuildError::PressureLevelCount(levels.len()));
+    }
+    // What is not a number is not inside either.
+    let is_inside = |level: f64| level > 0.0 && level < 1.0;
+    if let Some(&level) = levels.iter().find(|&&level| !is_inside(level)) {
+        return Err(BuildError::PressureLevel(level));
+    }
+    if !levels.is_sorted_by(|lower, higher| lower < higher) {
+        return Err(BuildError::PressureLevelOrder);
+    }
+    Ok(())
 }
 
 fn default_shards(max_entries: Option<usize>) -> usize {

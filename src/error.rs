@@ -101,6 +101,12 @@ pub enum BuildError {
     NoWeigher,
     /// The number of shards is zero or over the limit.
     Shards(usize),
+    /// `on_pressure` was given no level, or more than it takes.
+    PressureLevelCount(usize),
+    /// A level of `on_pressure` is not between 0 and 1.
+    PressureLevel(f64),
+    /// The levels of `on_pressure` do not ascend.
+    PressureLevelOrder,
     /// The reaper's thread could not be started.
     Thread(std::io::Error),
 }
@@ -136,6 +142,20 @@ impl fmt::Display for BuildError {
                 "{given} shards are out of range: set 1 to {}, or leave it to the default",
                 crate::error::MOST_SHARDS
             ),
+            Self::PressureLevelCount(given) => write!(
+                f,
+                "{given} levels for on_pressure are out of range: give 1 to {}, or \
+                 Pressure::LEVELS",
+                crate::error::MOST_PRESSURE_LEVELS
+            ),
+            Self::PressureLevel(given) => write!(
+                f,
+                "a level of {given} for on_pressure is no share of a cap: give levels above 0 and \
+                 below 1, as 0.75 for three quarters"
+            ),
+            Self::PressureLevelOrder => f.write_str(
+                "the levels for on_pressure do not ascend: give each once, the lowest first",
+            ),
             Self::Thread(_) => f.write_str(
                 "the reaper's thread could not be started: raise the limit on threads, or use \
                  Reaper::Manual and call reap yourself",
@@ -155,6 +175,9 @@ impl core::error::Error for BuildError {
 
 /// More shards than this cost more in walking over them than they save in contention.
 pub(crate) const MOST_SHARDS: usize = 16_384;
+
+/// Each level costs every insertion a few comparisons; nobody acts on more.
+pub(crate) const MOST_PRESSURE_LEVELS: usize = 8;
 
 /// An invariant that [`Cache::audit`](crate::Cache::audit) found broken: a fault of this crate.
 ///

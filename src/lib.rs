@@ -74,10 +74,12 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod gauge;
 mod index;
 mod ledger;
 mod lifetime;
 mod platform;
+mod pressure;
 mod reaper;
 mod removal;
 mod retire;
@@ -100,6 +102,7 @@ pub use error::{AuditError, BuildError, Reason, Rejected};
 pub use lifetime::{Expiry, Lifetime};
 pub use platform::clock::{Clock, ManualClock};
 pub use platform::hasher::RandomState;
+pub use pressure::{Cap, Direction, Flow, Pressure};
 pub use removal::{OnFull, Reaper, RemovalCause};
 pub use stats::{Audit, Lag, Retired, Stats};
 

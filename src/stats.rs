@@ -59,6 +59,8 @@ pub struct Stats {
     pub listener_panics: u64,
     /// Panics of keys' and values' destructors.
     pub drop_panics: u64,
+    /// Panics of who is told of [pressure](crate::Builder::on_pressure).
+    pub pressure_panics: u64,
     /// How often the reaper has woken.
     pub reaper_wakeups: u64,
 }

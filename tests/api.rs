@@ -17,6 +17,8 @@ mod lifetimes;
 mod lookup;
 #[path = "api/panics.rs"]
 mod panics;
+#[path = "api/pressure.rs"]
+mod pressure;
 #[path = "api/reentry.rs"]
 mod reentry;
 #[path = "api/relifetime.rs"]

@@ -32,7 +32,7 @@ use crate::stats::Stats;
 /// | `sundown_overhead_bytes` | what the cache holds beside keys and values |
 /// | `sundown_hits_total`, `sundown_misses_total` | reads that found a session, or none |
 /// | `sundown_evicted_inexact_total` | evictions that may not have taken the coldest session |
-/// | `sundown_listener_panics_total`, `sundown_drop_panics_total` | panics of your code |
+/// | `sundown_listener_panics_total`, `sundown_drop_panics_total`, `sundown_pressure_panics_total` | panics of your code |
 /// | `sundown_reaper_wakeups_total` | how often the reaper has woken |
 ///
 /// # Examples
@@ -135,6 +135,7 @@ impl Publisher {
             ("sundown_evicted_inexact_total", stats.evicted_inexact),
             ("sundown_listener_panics_total", stats.listener_panics),
             ("sundown_drop_panics_total", stats.drop_panics),
+            ("sundown_pressure_panics_total", stats.pressure_panics),
             ("sundown_reaper_wakeups_total", stats.reaper_wakeups),
         ];
         for (name, count) in totals {

@@ -36,10 +36,15 @@ where
         let checked = self.check()?;
         let has_listener = self.listener.is_some();
         let max_entries = self.max_entries.map(|entries| entries as u64);
+        let mut budget = Budget::new(max_entries, self.max_weight, self.weigher.is_some());
+        let on_pressure = self.on_pressure.map(|(levels, callback)| {
+            budget.watch(&levels, self.clock.clone());
+            callback
+        });
         let shared = Shared {
             clock: self.clock.clone(),
-            budget: Budget::new(max_entries, self.max_weight, self.weigher.is_some()),
-            disposal: Disposal::new(self.listener),
+            budget,
+            disposal: Disposal::new(self.listener, on_pressure),
             resolution_ns: checked.resolution_ns,
             batch_entries: (GARBAGE_ENTRIES / checked.shards).clamp(LEAST_BATCH, BITE),
             due: (0..checked.shards).map(|_| AtomicU64::new(NEVER_NS)).collect(),

@@ -85,6 +85,25 @@ impl<K, V, S> Core<K, V, S> {
         if after.has_full_batch {
             self.help(shard);
         }
+        self.tell_of_pressure();
+    }
+
+    /// Tells how pressure has changed, if it has. No lock and no room may be held.
+    #[inline]
+    pub(super) fn tell_of_pressure(&self) {
+        if self.shared.budget.has_news() {
+            self.tell_news();
+        }
+    }
+
+    #[cold]
+    fn tell_news(&self) {
+        // Somebody's `clone` has called us. Readers do not run longer than that: the reaper tells.
+        if is_pinned() {
+            self.alarm.ring_from_outside(self.shared.clock.exact_ns());
+            return;
+        }
+        self.shared.budget.tell_news(|pressure| self.shared.disposal.tell(pressure));
     }
 
     /// Helps to get rid of a shard's garbage: two rounds, without waiting for anybody.
@@ -99,11 +118,16 @@ impl<K, V, S> Core<K, V, S> {
         shard.drain(&self.shared);
     }
 
-    /// One waking of the reaper: unlinks what is due, then frees what nobody reads any more. Leaves
-    /// the alarm set for the next time.
+    /// One waking of the reaper: unlinks what is due, then frees what nobody reads any more, then
+    /// tells of pressure. Leaves the alarm set for the next time.
     pub(super) fn reaper_pass(&self, round: &mut Round) {
         // Relaxed: a figure.
         self.wakeups.fetch_add(1, Ordering::Relaxed);
+        self.reap_and_free(round);
+        self.tell_of_pressure();
+    }
+
+    fn reap_and_free(&self, round: &mut Round) {
         loop {
             self.alarm.disarm();
             round.clear();
@@ -180,6 +204,7 @@ impl<K, V, S> Core<K, V, S> {
         if has_garbage {
             self.free_garbage();
         }
+        self.tell_of_pressure();
         reaped
     }
 

@@ -44,6 +44,7 @@ impl<K, V, S> Core<K, V, S> {
         for shard in follow_ups.full {
             self.help(&self.shards[shard]);
         }
+        self.tell_of_pressure();
     }
 
     /// `None` if there is nothing to evict.

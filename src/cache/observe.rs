@@ -86,7 +86,7 @@ where
         let core = &*self.core;
         let budget = &core.shared.budget;
         let (hits, misses) = core.tally.sums();
-        let (listener_panics, drop_panics) = core.shared.disposal.panics();
+        let [listener_panics, drop_panics, pressure_panics] = core.shared.disposal.panics();
         let mut stats = Stats {
             // From the budget: the shards are not all read at one instant, and their sum might
             // exceed a cap that was never exceeded.
@@ -102,6 +102,7 @@ where
             misses,
             listener_panics,
             drop_panics,
+            pressure_panics,
             expiry_lag: core.shared.disposal.lag().lag(),
             ..Stats::default()
         };
@@ -121,6 +122,7 @@ where
             + size_of_val(&*core.shared.due)
             + core.tally.bytes()
             + core.shared.disposal.lag().bytes()
+            + core.shared.budget.news_bytes()
             + core.view.lock().coldness.bytes()
     }
 

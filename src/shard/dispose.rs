@@ -1,4 +1,4 @@
-//! The end of a session: the listener, or the destructors.
+//! The end of a session: the listener, or the destructors. And the other callback, for pressure.
 
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -6,6 +6,7 @@ use std::panic::catch_unwind;
 use crate::index::Removed;
 use crate::platform::clock::Clock;
 use crate::platform::sync::{AtomicU64, Ordering};
+use crate::pressure::{OnPressure, Pressure};
 use crate::removal::RemovalCause;
 use crate::stats::Histogram;
 
@@ -18,15 +19,22 @@ pub(crate) struct Disposal<K, V> {
     lag: Histogram,
     listener_panics: AtomicU64,
     drop_panics: AtomicU64,
+    on_pressure: Option<Box<OnPressure>>,
+    pressure_panics: AtomicU64,
 }
 
 impl<K, V> Disposal<K, V> {
-    pub(crate) fn new(listener: Option<Box<Listener<K, V>>>) -> Self {
+    pub(crate) fn new(
+        listener: Option<Box<Listener<K, V>>>,
+        on_pressure: Option<Box<OnPressure>>,
+    ) -> Self {
         Self {
             listener,
             lag: Histogram::new(),
             listener_panics: AtomicU64::new(0),
             drop_panics: AtomicU64::new(0),
+            on_pressure,
+            pressure_panics: AtomicU64::new(0),
         }
     }
 
@@ -34,10 +42,18 @@ impl<K, V> Disposal<K, V> {
         &self.lag
     }
 
-    /// Panics of the listener, and of destructors.
-    pub(crate) fn panics(&self) -> (u64, u64) {
-        // Relaxed, both: figures.
-        (self.listener_panics.load(Ordering::Relaxed), self.drop_panics.load(Ordering::Relaxed))
+    /// Panics of the listener, of destructors, and of who is told of pressure.
+    pub(crate) fn panics(&self) -> [u64; 3] {
+        // Relaxed: figures.
+        [&self.listener_panics, &self.drop_panics, &self.pressure_panics]
+            .map(|panics| panics.load(Ordering::Relaxed))
+    }
+
+    /// Tells how pressure has changed.
+    pub(crate) fn tell(&self, pressure: Pressure) {
+        if let Some(on_pressure) = &self.on_pressure {
+            survive(&self.pressure_panics, || on_pressure(pressure));
+        }
     }
 
     /// Hands a session to the listener, or drops it.

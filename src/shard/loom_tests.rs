@@ -45,7 +45,7 @@ impl Scene {
             shared: Shared {
                 clock: Clock::from(manual.clone()),
                 budget: Budget::new(Some(max_entries), None, false),
-                disposal: Disposal::new(Some(Box::new(listener))),
+                disposal: Disposal::new(Some(Box::new(listener)), None),
                 resolution_ns: 10 * MILLI_NS,
                 batch_entries: BITE,
                 due_lowered: AtomicU64::new(0),
