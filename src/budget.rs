@@ -117,22 +117,30 @@ impl Budget {
     }
 
     fn try_reserve(&self, load: Load) -> bool {
-        let both =
-            (self.max_entries.is_some() && self.max_weight.is_some()).then(|| self.both.lock());
-        // Under the lock the weight only falls: what fits now will fit below, and what does not has
-        // not moved the entries past a level for nothing.
-        if let (Some(_), Some(max_weight)) = (&both, self.max_weight) {
-            let weight = self.weight.sum().checked_add(load.weight);
-            if load.weight > 0 && weight.is_none_or(|weight| weight > max_weight) {
-                return false;
-            }
+        match (self.max_entries, self.max_weight) {
+            (Some(_), Some(max_weight)) => self.try_reserve_both(load, max_weight),
+            _ => self.try_add(load),
         }
+    }
+
+    #[inline(never)]
+    fn try_reserve_both(&self, load: Load, max_weight: u64) -> bool {
+        let _both = self.both.lock();
+        // The weight only falls while the lock is held. What it has no room for must not move the
+        // entries past a level of pressure for nothing.
+        let weight = self.weight().checked_add(load.weight);
+        let has_room = load.weight == 0 || weight.is_some_and(|weight| weight <= max_weight);
+        has_room && self.try_add(load)
+    }
+
+    #[inline]
+    fn try_add(&self, load: Load) -> bool {
         if load.entries > 0 && !self.entries.try_add(load.entries, self.max_entries) {
             return false;
         }
         if self.is_weighed && load.weight > 0 && !self.weight.try_add(load.weight, self.max_weight)
         {
-            // Nobody fails for it: the lock is held, or entries have no cap.
+            // Nobody fails for it: entries have no cap.
             self.entries.take_off(load.entries);
             return false;
         }
@@ -140,6 +148,7 @@ impl Budget {
     }
 
     /// Gives back the room of what has been unlinked.
+    #[inline]
     pub(crate) fn release(&self, load: Load) {
         if load.entries > 0 {
             self.entries.take_off(load.entries);
@@ -193,8 +202,11 @@ impl<'b> Room<'b> {
 }
 
 impl Drop for Room<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.budget.release(self.load);
+        if !self.load.is_zero() {
+            self.budget.release(self.load);
+        }
     }
 }
 

@@ -71,30 +71,47 @@ impl Gauge {
     }
 
     /// Adds `more` unless that exceeds `cap`.
+    #[inline]
     pub(crate) fn try_add(&self, more: u64, cap: Option<u64>) -> bool {
         let cap = cap.unwrap_or(u64::MAX);
-        self.step(|sum| sum.checked_add(more).filter(|&sum| sum <= cap))
+        let plan = |sum: u64| sum.checked_add(more).filter(|&sum| sum <= cap);
+        match &self.scale {
+            // Relaxed, both: it guards no memory.
+            None => self.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, plan).is_ok(),
+            Some(scale) => self.try_add_watched(scale, more, cap),
+        }
     }
 
     /// Takes off what was added before.
+    #[inline]
     pub(crate) fn take_off(&self, less: u64) {
-        if self.scale.is_none() {
-            // Relaxed: it guards no memory.
-            self.sum.fetch_sub(less, Ordering::Relaxed);
-            return;
+        match &self.scale {
+            None => {
+                // Relaxed: as above.
+                self.sum.fetch_sub(less, Ordering::Relaxed);
+            }
+            Some(scale) => self.take_off_watched(scale, less),
         }
+    }
+
+    // Both away from where nobody watches, so that it costs one branch there.
+    #[cold]
+    #[inline(never)]
+    fn try_add_watched(&self, scale: &Scale, more: u64, cap: u64) -> bool {
+        self.step(scale, |sum| sum.checked_add(more).filter(|&sum| sum <= cap))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_off_watched(&self, scale: &Scale, less: u64) {
         // Relaxed: as above.
         self.out.fetch_add(less, Ordering::Relaxed);
-        let is_off = self.step(|sum| sum.checked_sub(less));
+        let is_off = self.step(scale, |sum| sum.checked_sub(less));
         debug_assert!(is_off, "no more is taken off than was added");
     }
 
     /// Moves the sum to what `plan` makes of it, if it makes something.
-    fn step(&self, plan: impl Fn(u64) -> Option<u64>) -> bool {
-        let Some(scale) = &self.scale else {
-            // Relaxed, both: it guards no memory.
-            return self.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, plan).is_ok();
-        };
+    fn step(&self, scale: &Scale, plan: impl Fn(u64) -> Option<u64>) -> bool {
         let mut old = self.sum();
         while let Some(new) = plan(old) {
             if scale.has_edge_between(old, new) {
@@ -148,10 +165,11 @@ struct Band {
 
 impl Band {
     fn of(level: f64, limit: u64) -> Self {
-        // The least sum that is such a share of the cap, whichever way the product is rounded.
-        let product = ((limit as f64 * level).ceil() as u64).clamp(1, limit);
-        let is_reached = |sum: u64| sum as f64 / limit as f64 >= level;
-        let rises = if is_reached(product - 1) { product - 1 } else { product }.max(1);
+        // The least sum that is such a share of the cap; the product may have been rounded past it.
+        let product = (limit as f64 * level) as u64;
+        let is_reached = |&sum: &u64| sum as f64 / limit as f64 >= level;
+        let near = product.saturating_sub(1).max(1)..=product.saturating_add(1).min(limit);
+        let rises = near.into_iter().find(is_reached).unwrap_or(limit);
         let falls = (rises - rises / SLACK).min(rises - 1).max(1);
         Self { level, falls, mark: falls + (rises - falls) / 2, rises }
     }

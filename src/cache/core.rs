@@ -79,13 +79,18 @@ impl<K, V, S> Core<K, V, S> {
         self.weigher.as_ref().map_or(1, |weigher| weigher(key, value).max(1))
     }
 
-    /// Does what a call on a shard has left to do. No lock may be held.
+    /// Does what a call on a shard has left to do. No lock and no room may be held.
     pub(super) fn follow_up(&self, shard: &Shard<K, V>, after: After) {
+        self.follow_up_untold(shard, after);
+        self.tell_of_pressure();
+    }
+
+    /// The same for a call that has more to do before it tells how pressure has changed.
+    pub(super) fn follow_up_untold(&self, shard: &Shard<K, V>, after: After) {
         self.alarm.ring_by(after.look_ns);
         if after.has_full_batch {
             self.help(shard);
         }
-        self.tell_of_pressure();
     }
 
     /// Tells how pressure has changed, if it has. No lock and no room may be held.

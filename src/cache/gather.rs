@@ -39,7 +39,7 @@ impl<K, V, S> Core<K, V, S> {
         false
     }
 
-    /// Does what gathering has left to do. No lock and no room may be held.
+    /// Does what gathering has left to do, and tells of pressure. No lock and no room may be held.
     pub(super) fn attend_to(&self, follow_ups: FollowUps) {
         for shard in follow_ups.full {
             self.help(&self.shards[shard]);

@@ -181,7 +181,7 @@ where
             match shard.put(&core.shared, fresh, spans, mode, &mut room) {
                 Ok(after) => {
                     drop(room);
-                    core.follow_up(shard, after);
+                    core.follow_up_untold(shard, after);
                     return Ok(());
                 }
                 Err(NotPut { fresh: back, snag }) => match snag {

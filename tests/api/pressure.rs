@@ -1,11 +1,12 @@
 //! Pressure: what is told when a cap is near, when, and how often.
 
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use sundown::{
-    BuildError, Builder, Cache, Cap, Direction, ManualClock, OnFull, Pressure, Reaper, WeakCache,
+    BuildError, Builder, Cache, Cap, Direction, Lifetime, ManualClock, OnFull, Pressure, Reaper,
+    WeakCache,
 };
 
 use Direction::{Falling, Rising};
@@ -119,6 +120,21 @@ fn weight_has_levels_of_its_own_and_a_heavy_session_passes_two() {
 }
 
 #[test]
+fn what_finds_no_room_for_its_weight_passes_no_level_of_entries() {
+    let builder = Cache::builder().max_entries(4).max_weight(100).weigher(|_, &weight| weight);
+    let (_, told, builder) = watched(builder.on_full(OnFull::Reject), &[0.5, 0.95]);
+    let cache = builder.build().unwrap();
+    cache.insert(1, 90).unwrap();
+    assert_eq!(turns(&told), [(Cap::Weight, 50, Rising)]);
+    for key in 2..9 {
+        cache.insert(key, 20).unwrap_err();
+    }
+    assert_eq!(turns(&told), [], "nobody came in");
+    cache.insert(2, 10).unwrap();
+    assert_eq!(turns(&told), [(Cap::Entries, 50, Rising), (Cap::Weight, 95, Rising)]);
+}
+
+#[test]
 fn expiry_and_the_end_of_the_cache_tell_of_the_fall() {
     let live = Duration::from_secs(9);
     let builder = Cache::builder().max_entries(4).time_to_live(live).on_full(OnFull::Reject);
@@ -185,7 +201,9 @@ fn the_callback_may_call_the_cache_and_is_not_called_within_itself() {
         .on_pressure([0.5], move |pressure| {
             sender.send(("begins", pressure.direction)).unwrap();
             if pressure.direction == Rising {
-                known.get().and_then(WeakCache::upgrade).unwrap().clear();
+                let cache = known.get().and_then(WeakCache::upgrade).unwrap();
+                cache.audit().unwrap();
+                cache.clear();
             }
             sender.send(("ends", pressure.direction)).unwrap();
         })
@@ -197,6 +215,69 @@ fn the_callback_may_call_the_cache_and_is_not_called_within_itself() {
     assert!(cache.is_empty());
     let calls = [("begins", Rising), ("ends", Rising), ("begins", Falling), ("ends", Falling)];
     assert_eq!(told.try_iter().collect::<Vec<_>>(), calls);
+}
+
+/// It runs on the reaper's own thread, so nobody else can wait for the end.
+#[test]
+fn the_callback_may_drop_the_last_handle() {
+    let last: Arc<Mutex<Option<Cache<u64, u64>>>> = Arc::default();
+    let (sender, told) = channel();
+    let (clock, slot) = (ManualClock::new(), last.clone());
+    let cache = Cache::builder()
+        .max_entries(8)
+        .time_to_live(Duration::from_secs(9))
+        .clock(clock.clone())
+        .on_pressure([0.25, 0.5], move |pressure| {
+            if pressure.direction == Falling {
+                drop(slot.lock().unwrap().take());
+            }
+            sender.send((pressure.level, pressure.direction)).unwrap();
+        })
+        .build()
+        .unwrap();
+    for key in 0..4 {
+        let lifetime = Lifetime::default();
+        let lifetime = if key < 2 { lifetime } else { lifetime.live_forever() };
+        cache.insert_for(key, key, lifetime).unwrap();
+    }
+    let weak = cache.downgrade();
+    assert!(last.lock().unwrap().replace(cache).is_none());
+    clock.advance(Duration::from_secs(10));
+    // It ends when the cache has dropped the callback, and with it the sender.
+    let told: Vec<_> = told.iter().collect();
+    assert_eq!(told, [(0.25, Rising), (0.5, Rising), (0.5, Falling), (0.25, Falling)]);
+    assert!(weak.upgrade().is_none() && last.lock().unwrap().is_none());
+}
+
+#[test]
+fn a_callback_that_panics_with_what_panics_is_survived_on_the_reapers_thread() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("the payload, on purpose");
+        }
+    }
+    let (sender, told) = channel();
+    let clock = ManualClock::new();
+    let cache = Cache::builder()
+        .max_entries(2)
+        .time_to_live(Duration::from_secs(9))
+        .clock(clock.clone())
+        .on_pressure([0.5], move |pressure| {
+            sender.send(pressure.direction).unwrap();
+            std::panic::panic_any(Bomb);
+        })
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        cache.insert(1, 1).unwrap();
+        assert_eq!(told.recv(), Ok(Rising));
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(told.recv(), Ok(Falling), "the reaper lives on");
+    }
+    cache.close();
+    drop(told);
+    cache.audit().unwrap();
 }
 
 /// What is told after each call, against a level that simply looks at the sums.
