@@ -177,7 +177,7 @@ const LEVELS: [(&str, Unit, &str); 11] = [
     ("sundown_expiry_lag_max_seconds", Unit::Seconds, "From deadline to destructor, at most"),
 ];
 
-const TOTALS: [(&str, &str); 10] = [
+const TOTALS: [(&str, &str); 11] = [
     ("sundown_created_total", "Sessions taken in, replacements and updates included"),
     ("sundown_removed_total", "Sessions that left, by cause"),
     ("sundown_rejected_total", "Sessions handed back"),
@@ -187,6 +187,7 @@ const TOTALS: [(&str, &str); 10] = [
     ("sundown_evicted_inexact_total", "Evictions that may not have taken the coldest session"),
     ("sundown_listener_panics_total", "Panics of the listener"),
     ("sundown_drop_panics_total", "Panics of destructors"),
+    ("sundown_pressure_panics_total", "Panics of who is told of pressure"),
     ("sundown_reaper_wakeups_total", "How often the reaper has woken"),
 ];
 

@@ -1,13 +1,33 @@
 //! Events for what an operator should look into, through `tracing`; with the feature `tracing`.
 //!
-//! There is one for each panic of a listener and one for each reader that stalls; none for a
-//! session. The target of all of them is `sundown`.
+//! There is one for each change of pressure, one for each panic of a listener and two for each reader
+//! that stalls, when it begins and when it is over; none for a session. The target of all of them is
+//! `sundown`.
 
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::pressure::{Direction, Pressure};
 use crate::removal::RemovalCause;
 use crate::stats::Stats;
+
+/// An event of a change of pressure.
+macro_rules! tell {
+    ($level:ident, $pressure:ident, $message:literal) => {
+        tracing::$level!(
+            target: "sundown",
+            cap = ?$pressure.cap,
+            level = $pressure.level,
+            entries = $pressure.entries,
+            weight = $pressure.weight,
+            limit = $pressure.limit,
+            in_per_second = $pressure.flow.map(|flow| flow.in_per_second),
+            out_per_second = $pressure.flow.map(|flow| flow.out_per_second),
+            seconds_to_full = $pressure.time_to_full.map(|left| left.as_secs_f64()),
+            $message,
+        )
+    };
+}
 
 /// A listener that tells of each of its panics, with an event of level `ERROR`, and then panics on.
 ///
@@ -38,6 +58,42 @@ pub fn telling_of_panics<K, V>(
         let outcome = catch_unwind(AssertUnwindSafe(|| listener(key, value, cause)));
         if let Err(payload) = outcome {
             tracing::error!(target: "sundown", ?cause, "a removal listener has panicked");
+            resume_unwind(payload);
+        }
+    }
+}
+
+/// A callback for [`on_pressure`](crate::Builder::on_pressure) that tells of each change, with an
+/// event of level `WARN` for a rise and of level `INFO` for a fall, and then calls `callback`.
+///
+/// The event has the fields `cap`, `level`, `entries`, `weight` and `limit`, and where they are known
+/// `in_per_second`, `out_per_second` and `seconds_to_full`. If `callback` panics, that is told by an
+/// event of level `ERROR`, and counted by the cache as usual.
+///
+/// **Locking:** what the subscriber takes.
+///
+/// # Examples
+///
+/// ```
+/// use sundown::{Cache, Pressure, tracing::telling_of_pressure};
+///
+/// let cache = Cache::<u64, u64>::builder()
+///     .max_entries(100_000)
+///     .on_pressure(Pressure::LEVELS, telling_of_pressure(|_| {}))
+///     .build()?;
+/// # Ok::<(), sundown::BuildError>(())
+/// ```
+pub fn telling_of_pressure(
+    callback: impl Fn(Pressure) + Send + Sync + 'static,
+) -> impl Fn(Pressure) + Send + Sync + 'static {
+    move |pressure| {
+        match pressure.direction {
+            Direction::Rising => tell!(warn, pressure, "the session store is filling up"),
+            Direction::Falling => tell!(info, pressure, "the session store has room again"),
+        }
+        // The callback is called again after a panic in any case: the cache does so.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(pressure))) {
+            tracing::error!(target: "sundown", "a callback for pressure has panicked");
             resume_unwind(payload);
         }
     }

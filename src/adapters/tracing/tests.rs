@@ -108,3 +108,42 @@ fn a_stalled_reader_is_told_of_once_and_once_when_it_is_over() {
         assert!(matches!(&told.take()[..], [(Level::INFO, _)]));
     });
 }
+
+#[test]
+fn each_change_of_pressure_is_told_and_no_session_is() {
+    let (told, clock) = (Told::default(), ManualClock::new());
+    let cache = Cache::builder().max_entries(100).clock(clock.clone()).reaper(Reaper::Manual);
+    let cache = cache
+        .on_pressure([0.5], telling_of_pressure(|pressure| assert!(pressure.entries > 50)))
+        .build()
+        .unwrap();
+    with_default(told.clone(), || {
+        for key in 0..60 {
+            clock.advance(Duration::from_millis(500));
+            cache.insert(key, "hunter2").unwrap();
+        }
+        let events = told.take();
+        let [(Level::WARN, rise), (Level::ERROR, panic)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        for field in [
+            "cap=Entries",
+            "level=0.5",
+            "entries=50",
+            "weight=50",
+            "limit=100",
+            "in_per_second=2.0",
+        ] {
+            assert!(rise.contains(field), "{field}: {rise}");
+        }
+        assert!(rise.contains("out_per_second=0.0") && rise.contains("seconds_to_full=25.0"));
+        assert!(panic.contains("pressure") && !rise.contains("hunter2"));
+        cache.clear();
+        let events = told.take();
+        let [(Level::INFO, fall), (Level::ERROR, _)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert!(fall.contains("room again") && !fall.contains("seconds_to_full"), "{fall}");
+        assert_eq!(cache.stats().pressure_panics, 2);
+    });
+}
