@@ -177,6 +177,30 @@ fn the_comparison_with_peers_obeys_too() {
     assert!(complaints.is_empty(), "below benches/peers:\n{}\n", complaints.join("\n"));
 }
 
+/// So are the logins, which people copy from.
+#[test]
+fn the_logins_obey_too() {
+    let found: Vec<Source> = ["axum_login", "actix_login", "login"]
+        .iter()
+        .flat_map(|name| Source::read_any(&root().join("examples").join(name)))
+        .collect();
+    let has = |path: &str| found.iter().any(|source| source.path == path);
+    assert!(has("axum_login/src/status.rs") && has("actix_login/src/lib.rs"), "looked elsewhere");
+    assert!(has("login/pages.rs") && has("axum_login/tests/login.rs"), "looked elsewhere");
+    let complaints: Vec<String> = [
+        rules::files_are_short,
+        rules::functions_are_short,
+        rules::nothing_is_unwrapped,
+        rules::nothing_is_left_to_do,
+        rules::unsafe_is_fenced_in,
+        rules::orderings_are_explained,
+    ]
+    .iter()
+    .flat_map(|rule| found.iter().flat_map(rule))
+    .collect();
+    assert!(complaints.is_empty(), "below examples:\n{}\n", complaints.join("\n"));
+}
+
 /// At night nobody should look for a metric that is not there, or for an alert in vain.
 #[test]
 fn operators_are_told_of_what_exists() {

@@ -38,6 +38,15 @@ impl Source {
         sources
     }
 
+    /// The files of a small package at `root`, but for what it has built; their paths begin with its
+    /// folder's name.
+    pub(crate) fn read_any(root: &Path) -> Vec<Self> {
+        let mut sources = Vec::new();
+        collect(root.parent().expect("it has a name"), root, &mut sources);
+        sources.retain(|source| !source.path.contains("/target/"));
+        sources
+    }
+
     /// The folder or file at the top that the file belongs to, as `index` for `index/table.rs`.
     pub(crate) fn layer(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();

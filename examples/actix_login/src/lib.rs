@@ -1,5 +1,8 @@
 //! A login on actix-web whose sessions are kept by sundown.
 
+#[path = "../../login/pages.rs"]
+mod pages;
+
 use std::time::Duration;
 
 use actix_session::config::{BrowserSession, CookieContentSecurity};
@@ -8,14 +11,10 @@ use actix_web::HttpResponse;
 use actix_web::cookie::Key;
 use actix_web::http::header::{ContentType, LOCATION};
 use actix_web::web::{self, Form};
-use serde::Deserialize;
 use sundown::actix_session_0_11::SundownActixStore;
 use sundown::{BuildError, Cache, Clock};
 
-const USER: &str = "user";
-
-/// The longest name: a session's size must not be left to whoever sends a form.
-const MOST_NAME_BYTES: usize = 64;
+use crate::pages::{Login, USER};
 
 /// What the sessions may take, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -69,25 +68,16 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/logout", web::post().to(log_out));
 }
 
-#[derive(Deserialize)]
-struct Login {
-    name: String,
-}
-
 async fn page(session: Session) -> Result<HttpResponse, SessionGetError> {
-    let html = match session.get::<String>(USER)? {
-        Some(user) => LOGGED_IN.replace("{user}", &escaped(&user)),
-        None => LOGGED_OUT.to_owned(),
-    };
-    Ok(HttpResponse::Ok().content_type(ContentType::html()).body(html))
+    let user: Option<String> = session.get(USER)?;
+    Ok(HttpResponse::Ok().content_type(ContentType::html()).body(pages::page(user.as_deref())))
 }
 
-/// Whoever names a name is logged in by it: passwords are not the point.
 async fn log_in(session: Session, login: Form<Login>) -> Result<HttpResponse, SessionInsertError> {
-    let name = login.name.trim();
-    if name.is_empty() || name.len() > MOST_NAME_BYTES {
-        return Ok(HttpResponse::BadRequest().body("name: 1 to 64 bytes"));
-    }
+    let name = match login.name() {
+        Ok(name) => name,
+        Err(fault) => return Ok(HttpResponse::BadRequest().body(fault)),
+    };
     // A new key, so that nobody who knew the one from before is logged in with the user.
     session.renew();
     session.insert(USER, name)?;
@@ -102,28 +92,3 @@ async fn log_out(session: Session) -> HttpResponse {
 fn home() -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, "/")).finish()
 }
-
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            _ => html.push(c),
-        }
-    }
-    html
-}
-
-const LOGGED_OUT: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><title>Log in</title>
-<form method="post" action="/login"><label>Name <input name="name" required maxlength="64" autofocus></label>
-<button>Log in</button></form></html>
-"#;
-
-const LOGGED_IN: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><title>Welcome</title>
-<p>Hello, {user}.</p>
-<form method="post" action="/logout"><button>Log out</button></form></html>
-"#;

@@ -4,11 +4,14 @@
 //!   main      command line, recorder of the metrics, listener
 //!   lib       the store with its limits, the routes
 //!   login     log in, see a page, log out
+//!   pages     what is shown; shared with the other example
 //!   status    a sample each second, sent to the page that draws it (status.html)
 //!   verdict   is it the session store?
 //! ```
 
 mod login;
+#[path = "../../login/pages.rs"]
+mod pages;
 mod status;
 mod verdict;
 

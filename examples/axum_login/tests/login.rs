@@ -1,11 +1,13 @@
-//! A browser's part, played by an HTTP client with a cookie jar. The sessions' time is a manual
-//! clock, so nothing here waits for a deadline.
+//! The service for the story that both logins share. The sessions' time is a manual clock, so nothing
+//! here waits for a deadline.
+
+#[path = "../../login/story.rs"]
+mod story;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::Value;
@@ -13,11 +15,8 @@ use sundown::ManualClock;
 use sundown_axum_login::{Limits, app, store};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use ureq::Agent;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const IDLE: Duration = Duration::from_secs(30 * 60);
-const LIVE: Duration = Duration::from_secs(8 * 3_600);
+use crate::story::{Browser, IDLE, LIVE};
 
 /// The service on a port of its own, until it is dropped.
 struct Service {
@@ -48,116 +47,6 @@ fn recorder() -> PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     let install = || PrometheusBuilder::new().install_recorder().expect("the only recorder");
     RECORDER.get_or_init(install).clone()
-}
-
-struct Browser<'s> {
-    service: &'s Service,
-    agent: Agent,
-}
-
-impl<'s> Browser<'s> {
-    fn new(service: &'s Service) -> Self {
-        let config = Agent::config_builder().timeout_global(Some(MINUTE));
-        Self { service, agent: config.http_status_as_error(false).build().into() }
-    }
-
-    fn see(&self, path: &str) -> String {
-        let answer = self.agent.get(self.service.url(path)).call().expect("it answers");
-        assert_eq!(answer.status(), 200, "{path}");
-        answer.into_body().read_to_string().expect("it is text")
-    }
-
-    /// The page after the redirection.
-    fn post(&self, path: &str, form: &[(&str, &str)]) -> String {
-        let form = form.iter().copied();
-        let answer = self.agent.post(self.service.url(path)).send_form(form).expect("it answers");
-        answer.into_body().read_to_string().expect("it is text")
-    }
-
-    fn log_in(&self, name: &str) {
-        let page = self.post("/login", &[("name", name)]);
-        assert!(page.contains("Log out"), "{page}");
-    }
-
-    fn is_logged_in(&self) -> bool {
-        self.see("/").contains("Log out")
-    }
-
-    /// The name and value of the session's cookie.
-    fn cookie(&self) -> String {
-        let jar = self.agent.cookie_jar_lock();
-        let cookies: Vec<String> =
-            jar.iter().map(|cookie| format!("{}={}", cookie.name(), cookie.value())).collect();
-        assert_eq!(cookies.len(), 1, "{cookies:?}");
-        cookies.concat()
-    }
-
-    /// Whether somebody who has that cookie is logged in.
-    fn lets_in(&self, cookie: &str) -> bool {
-        let stranger = Agent::new_with_defaults();
-        let answer = stranger.get(self.service.url("/")).header("cookie", cookie).call();
-        let page = answer.expect("it answers").into_body().read_to_string().expect("it is text");
-        page.contains("Log out")
-    }
-}
-
-#[test]
-fn a_user_logs_in_sees_a_page_and_logs_out() {
-    let service = Service::start(100);
-    let (ada, bob) = (Browser::new(&service), Browser::new(&service));
-    assert!(!ada.is_logged_in());
-    ada.log_in("ada <b>");
-    assert!(ada.see("/").contains("Hello, ada &lt;b&gt;."));
-    assert!(!bob.is_logged_in());
-
-    let cookie = ada.cookie();
-    assert!(ada.lets_in(&cookie));
-    let page = ada.post("/logout", &[]);
-    assert!(page.contains("Log in") && !ada.is_logged_in());
-    assert!(!ada.lets_in(&cookie), "whoever kept the cookie is still logged in");
-    assert!(ada.post("/login", &[("name", " ")]).contains("1 to 64 bytes"));
-}
-
-#[test]
-fn logging_in_again_makes_the_old_cookie_worthless() {
-    let service = Service::start(100);
-    let browser = Browser::new(&service);
-    browser.log_in("ada");
-    let before = browser.cookie();
-    browser.log_in("ada");
-    assert!(browser.is_logged_in());
-    assert!(!browser.lets_in(&before));
-}
-
-#[test]
-fn an_unused_session_ends_and_a_used_one_does_not() {
-    let service = Service::start(100);
-    let browser = Browser::new(&service);
-    browser.log_in("ada");
-    service.clock.advance(IDLE - MINUTE);
-    assert!(browser.is_logged_in());
-    service.clock.advance(IDLE - MINUTE);
-    assert!(browser.is_logged_in(), "the last use did not count");
-    service.clock.advance(IDLE);
-    assert!(!browser.is_logged_in());
-}
-
-#[test]
-fn no_use_and_no_new_id_outlives_the_absolute_timeout() {
-    let service = Service::start(100);
-    let browser = Browser::new(&service);
-    browser.log_in("ada");
-    let step = IDLE / 2;
-    let steps = LIVE.as_secs() / step.as_secs();
-    for at in 1..steps {
-        service.clock.advance(step);
-        assert!(browser.is_logged_in(), "logged out early, after {at} quarters of an hour");
-        if at == steps / 2 {
-            browser.log_in("ada");
-        }
-    }
-    service.clock.advance(step);
-    assert!(!browser.is_logged_in());
 }
 
 #[test]
