@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tower_sessions::session::{Id, Record};
 
-use crate::verdict::verdict;
+use crate::verdict::{Verdict, verdict};
 
 /// How much of the past the page shows: five minutes.
 const MOST_SAMPLES: usize = 300;
@@ -104,10 +104,10 @@ impl Board {
     /// What a page gets that has just been opened: all samples; later only the last.
     fn news(&self, is_first: bool) -> Event {
         let data = self.with(|samples| {
-            let verdict = verdict(samples.iter());
             let skipped = if is_first { 0 } else { samples.len().saturating_sub(1) };
             let fresh: Vec<&Sample> = samples.iter().skip(skipped).collect();
-            json!({ "all": is_first, "samples": fresh, "level": verdict.level, "text": verdict.text })
+            let Verdict { level, text, next } = verdict(samples.iter());
+            json!({ "all": is_first, "samples": fresh, "level": level, "text": text, "next": next })
         });
         Event::default().data(data.to_string())
     }

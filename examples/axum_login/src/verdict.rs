@@ -8,6 +8,8 @@ pub(crate) struct Verdict {
     /// `ok`, `watch` or `bad`: the colour.
     pub(crate) level: &'static str,
     pub(crate) text: &'static str,
+    /// Where to look, or what to do, next.
+    pub(crate) next: &'static str,
 }
 
 /// How full is nearly full; as the alert SundownNearLimit.
@@ -25,7 +27,7 @@ const STUCK_S: f64 = 60.0;
 /// The verdict on samples, the latest last. The gravest finding speaks.
 pub(crate) fn verdict<'s>(samples: impl DoubleEndedIterator<Item = &'s Sample> + Clone) -> Verdict {
     let (Some(now), Some(first)) = (samples.clone().next_back(), samples.clone().next()) else {
-        return watch("No sample yet.");
+        return watch("No sample yet.", "");
     };
     let lasts = |is_so: fn(&Sample) -> bool| {
         let mut latest = samples.clone().rev().take(SAMPLES_OF_A_FAULT);
@@ -33,30 +35,53 @@ pub(crate) fn verdict<'s>(samples: impl DoubleEndedIterator<Item = &'s Sample> +
     };
     let refused = now.rejected > first.rejected;
     if lasts(|sample| sample.overdue > 0) {
-        bad("It is the session store: sessions are past their deadline and not freed.")
+        bad(
+            "It is the session store: sessions are past their deadline and not freed.",
+            "Is there no processor time, or a listener that blocks? Runbook: SundownOverdue.",
+        )
     } else if lasts(|sample| sample.unaccounted > MOST_IN_FLIGHT)
         || lasts(|sample| sample.unaccounted < -MOST_IN_FLIGHT)
     {
-        bad("It is the session store: sessions are unaccounted for.")
+        bad(
+            "It is the session store: sessions are unaccounted for.",
+            "Save /metrics before you restart. Runbook: SundownConservationBroken.",
+        )
     } else if now.evicted > first.evicted {
-        bad("It is the session store: it is full, and users are logged out early.")
+        bad(
+            "It is the session store: it is full, and users are logged out early.",
+            "Raise the limits or add machines; a storm of log-ins? Runbook: SundownNearLimit.",
+        )
     } else if now.fill() >= NEAR_LIMIT {
-        bad("It is the session store: it is nearly full.")
+        bad(
+            "It is the session store: it is nearly full.",
+            "Raise the limits or add machines before users are logged out. Runbook: SundownNearLimit.",
+        )
     } else if now.retired_oldest_s > STUCK_S {
-        watch("Not the session store: the application does not let go of removed sessions.")
+        watch(
+            "Not the session store: the application does not let go of removed sessions.",
+            "Look for a request that reads a session and does not end. Runbook: SundownStuckReader.",
+        )
     } else if refused {
-        watch("Not the session store, but sessions were refused: late saves, or too heavy ones.")
+        watch(
+            "Not the session store, but sessions were refused: late saves, or too heavy ones.",
+            "Look at what the application puts into a session. Runbook: SundownRejects.",
+        )
     } else {
-        Verdict { level: "ok", text: "It is not the session store." }
+        Verdict {
+            level: "ok",
+            text: "It is not the session store.",
+            next: "It has room and frees on time: look at the database, the load balancer, \
+                   the last deployment.",
+        }
     }
 }
 
-fn bad(text: &'static str) -> Verdict {
-    Verdict { level: "bad", text }
+fn bad(text: &'static str, next: &'static str) -> Verdict {
+    Verdict { level: "bad", text, next }
 }
 
-fn watch(text: &'static str) -> Verdict {
-    Verdict { level: "watch", text }
+fn watch(text: &'static str, next: &'static str) -> Verdict {
+    Verdict { level: "watch", text, next }
 }
 
 #[cfg(test)]
