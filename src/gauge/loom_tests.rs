@@ -107,3 +107,30 @@ fn loom_a_short_rise_is_told_with_its_fall() {
     });
     seen.assert_all();
 }
+
+/// It falls and rises again before it is told, or does not fall at all; risen it is in the end.
+#[test]
+fn loom_what_is_told_last_is_where_the_sum_is() {
+    let seen = Seen::new(["fallen and risen", "never left"]);
+    let notes = seen.clone();
+    check(Preemptions(2), Preemptions(3), move || {
+        let scene = Scene::new(2);
+        let other = scene.clone();
+        let leave = move || {
+            other.take();
+            other.take();
+        };
+        let enter = || {
+            scene.add();
+            scene.add();
+        };
+        race(enter, [Box::new(leave)]);
+        assert_eq!(scene.gauge.sum(), 2);
+        match &scene.told()[..] {
+            [Rising, Falling, Rising] => notes.note(0),
+            [Rising] => notes.note(1),
+            told => panic!("Q1: {told:?}"),
+        }
+    });
+    seen.assert_all();
+}
