@@ -47,22 +47,29 @@ pub(super) struct Round {
     busy: Vec<usize>,
     look_ns: u64,
     has_more_due: bool,
+    /// Where the next pass begins: at the first shard whose refiling this one put off, so that each
+    /// has its turn.
+    first: usize,
+    is_put_off: bool,
 }
 
 impl Round {
     pub(super) fn through(shards: usize) -> Self {
         let (dirty, busy) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
-        Self { dirty, busy, look_ns: NEVER_NS, has_more_due: false }
+        Self { dirty, busy, look_ns: NEVER_NS, has_more_due: false, first: 0, is_put_off: false }
     }
 
     fn clear(&mut self) {
         self.dirty.clear();
-        (self.look_ns, self.has_more_due) = (NEVER_NS, false);
+        (self.look_ns, self.has_more_due, self.is_put_off) = (NEVER_NS, false, false);
     }
 
     fn note(&mut self, number: usize, visit: Visit) {
         self.has_more_due |= visit.has_more_due;
         self.look_ns = self.look_ns.min(visit.look_ns);
+        if visit.is_put_off && !self.is_put_off {
+            (self.first, self.is_put_off) = (number, true);
+        }
         if visit.has_garbage {
             self.dirty.push(number);
         }
@@ -136,15 +143,19 @@ impl<K, V, S> Core<K, V, S> {
         loop {
             self.alarm.disarm();
             round.clear();
-            for (number, shard) in self.shards.iter().enumerate() {
-                match shard.try_visit(&self.shared) {
+            let refile_until_ns = self.shared.clock.exact_ns().saturating_add(REFILE_NS);
+            let (before, from_first) = self.shards.split_at(round.first);
+            let in_turn = (round.first..).zip(from_first).chain((0..).zip(before));
+            for (number, shard) in in_turn {
+                match shard.try_visit(&self.shared, refile_until_ns) {
                     Some(visit) => round.note(number, visit),
                     None => round.busy.push(number),
                 }
             }
             // Whoever has such a lock may have lost the processor: nobody else waits for that.
             while let Some(number) = round.busy.pop() {
-                round.note(number, self.shards[number].visit(&self.shared));
+                let visit = self.shards[number].visit(&self.shared, refile_until_ns);
+                round.note(number, visit);
             }
             self.alarm.lower(round.look_ns);
             if self.alarm.is_stopped() {
@@ -162,16 +173,19 @@ impl<K, V, S> Core<K, V, S> {
         }
     }
 
-    /// Frees the garbage of the shards in `dirty`; false if something became due meanwhile.
+    /// Frees the garbage of the shards in `dirty`; false if something became due meanwhile, of which
+    /// it takes no notice at first: there may always be something.
     fn drain_dirty(&self, dirty: &mut Vec<usize>) -> bool {
         Ticket::defer();
         ripen();
         let Some(_drain) = DrainGuard::enter() else { return true };
+        let busy_until_ns = self.shared.clock.exact_ns().saturating_add(LEAST_DRAIN_NS);
         let mut is_unripe = false;
         while let Some(&number) = dirty.last() {
             let shard = &self.shards[number];
             while shard.drain_some(&self.shared, Readers::Possible) {
-                if self.alarm.at_ns() <= self.shared.clock.exact_ns() {
+                let now_ns = self.shared.clock.exact_ns();
+                if now_ns >= busy_until_ns && self.alarm.at_ns() <= now_ns {
                     return false;
                 }
             }
@@ -319,3 +333,7 @@ impl<K, V, S: BuildHasher> Core<K, V, S> {
 
 /// How soon the reaper looks again for a reader that was in the way.
 const UNRIPE_RETRY_NS: u64 = MILLI_NS;
+/// How long a pass refiles what is not due yet: meanwhile other sessions come due.
+const REFILE_NS: u64 = MILLI_NS;
+/// How long draining goes on even if other sessions have come due.
+const LEAST_DRAIN_NS: u64 = 2 * MILLI_NS;

@@ -19,6 +19,8 @@ pub(crate) struct Visit {
     pub(crate) has_more: bool,
     /// Whether some of it is due.
     pub(crate) has_more_due: bool,
+    /// Whether refiling was put off, for the time for it was up.
+    pub(crate) is_put_off: bool,
     /// When to come again.
     pub(crate) look_ns: u64,
     /// Whether garbage waits for a drainer.
@@ -40,36 +42,46 @@ pub(crate) enum Eviction {
 
 impl<K, V> Shard<K, V> {
     /// The reaper's visit: reaps a bite of what is due by whole ticks, settles, seals the garbage.
+    /// From `refile_until_ns` on it leaves alone what is only to be refiled ahead of its time.
     /// `None` if the lock is taken: the other shards come first.
-    pub(crate) fn try_visit(&self, shared: &Shared<K, V>) -> Option<Visit> {
-        Some(self.visit_locked(shared, self.state.try_lock()?))
+    pub(crate) fn try_visit(&self, shared: &Shared<K, V>, refile_until_ns: u64) -> Option<Visit> {
+        Some(self.visit_locked(shared, self.state.try_lock()?, refile_until_ns))
     }
 
     /// Like [`try_visit`](Self::try_visit), and waits for the lock, but not for long: its holder may
     /// be stuck in the user's `Eq`.
-    pub(crate) fn visit(&self, shared: &Shared<K, V>) -> Visit {
+    pub(crate) fn visit(&self, shared: &Shared<K, V>, refile_until_ns: u64) -> Visit {
         let Some(state) = lock_within(&self.state, PATIENCE) else {
             let look_ns = shared.clock.exact_ns().saturating_add(MILLI_NS);
             return Visit {
                 reaped: 0,
                 has_more: false,
                 has_more_due: false,
+                is_put_off: false,
                 look_ns,
                 has_garbage: false,
             };
         };
-        self.visit_locked(shared, state)
+        self.visit_locked(shared, state, refile_until_ns)
     }
 
-    fn visit_locked(&self, shared: &Shared<K, V>, state: MutexGuard<'_, State<K, V>>) -> Visit {
+    fn visit_locked(
+        &self,
+        shared: &Shared<K, V>,
+        state: MutexGuard<'_, State<K, V>>,
+        refile_until_ns: u64,
+    ) -> Visit {
         let mut session = Session::over(self, shared, state);
         let now_ns = shared.clock.exact_ns();
-        let reaped = session.reap_bite(now_ns, false);
+        session.state.ledger.advance(now_ns, false);
+        let refile_ahead = now_ns < refile_until_ns;
+        let reaped = session.reap_bite(now_ns, refile_ahead);
         if session.state.settle_ns <= now_ns {
             session.settle(now_ns);
         }
         session.state.garbage.seal();
-        session.finish_visit(reaped, NEVER_NS)
+        let visit = session.finish_visit(reaped, NEVER_NS);
+        Visit { is_put_off: visit.has_more && !refile_ahead, ..visit }
     }
 
     /// Reaps a bite of what is due by its exact deadline. With `is_tidy` it also settles at once and
@@ -77,6 +89,7 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn reap(&self, shared: &Shared<K, V>, is_tidy: bool) -> (Visit, After) {
         let mut session = self.open(shared);
         let now_ns = shared.clock.exact_ns();
+        session.state.ledger.advance(now_ns, true);
         let reaped = session.reap_bite(now_ns, true);
         let mut garbage_ns = NEVER_NS;
         if is_tidy {
@@ -177,12 +190,16 @@ impl<K, V> Shard<K, V> {
 }
 
 impl<K, V> Session<'_, K, V> {
-    fn reap_bite(&mut self, now_ns: u64, exact: bool) -> usize {
-        self.state.ledger.advance(now_ns, exact);
+    /// Reaps or refiles a bite of what waits; only what has come due by whole ticks if it does not
+    /// `refile_ahead`.
+    fn reap_bite(&mut self, now_ns: u64, refile_ahead: bool) -> usize {
         let mut reaped = 0;
         for step in 0..BITE {
+            if !refile_ahead && !self.state.ledger.is_due_waiting() {
+                break;
+            }
             if step % FETCHED == 0 {
-                self.fetch_due();
+                self.fetch_due(now_ns);
             }
             let Some(id) = self.state.ledger.next_due() else { break };
             match self.state.ledger.get(id).kill_if_due(now_ns) {
@@ -201,11 +218,12 @@ impl<K, V> Session<'_, K, V> {
     }
 
     /// Has the processor fetch what the next records lead to: the entries first, and once they have
-    /// arrived, the places in the table that they name.
-    fn fetch_due(&self) {
-        let due = || self.state.ledger.due().take(FETCHED);
-        due().for_each(|entry| entry.prefetch());
-        due().for_each(|entry| self.shard.index.prefetch(entry.hash()));
+    /// arrived, the places in the table that they name, of those that will be unlinked.
+    fn fetch_due(&self, now_ns: u64) {
+        let waiting = || self.state.ledger.due().take(FETCHED);
+        waiting().for_each(|entry| entry.prefetch());
+        let due = waiting().filter(|entry| entry.judge().deadline_ns() <= now_ns);
+        due.for_each(|entry| self.shard.index.prefetch(entry.hash()));
     }
 
     /// Fits table and bookkeeping to what is left. Between two rebuildings a fifth of the table's
@@ -231,6 +249,7 @@ impl<K, V> Session<'_, K, V> {
             reaped,
             has_more: state.ledger.next_due().is_some(),
             has_more_due: state.ledger.is_due_waiting(),
+            is_put_off: false,
             look_ns: state.look_ns,
             has_garbage: state.garbage.needs_draining() || self.shard.is_released(),
         }
