@@ -178,7 +178,10 @@ fn loom_end_of_a_hold_against_the_drainer() {
             notes.note(0);
         } else {
             assert!(!is_settled, "nobody rings for the reaper, and {names:?} only are freed");
-            assert!(scene.shards[0].visit(&scene.shared).has_garbage, "the reaper sees nothing");
+            assert!(
+                scene.shards[0].visit(&scene.shared, NEVER_NS).has_garbage,
+                "the reaper sees nothing"
+            );
             scene.drain();
             assert_eq!(scene.names(), [10, 11]);
             notes.note(1);
@@ -277,14 +280,14 @@ fn loom_touch_against_the_reapers_visit() {
             }
         };
         scene.manual.advance(Duration::from_millis(11));
-        let visit = || scene.shards[0].visit(&scene.shared);
+        let visit = || scene.shards[0].visit(&scene.shared, NEVER_NS);
         let (visit, [is_touched]) = race(visit, [Box::new(touch)]);
         assert_eq!(is_touched, visit.reaped == 0, "a touch was lost");
         if is_touched {
             notes.note(1);
             assert!(visit.look_ns <= 110 * MILLI_NS, "due at 99 ms, rounded up to the tick");
             scene.manual.advance(Duration::from_millis(50));
-            assert_eq!(scene.shards[0].visit(&scene.shared).reaped, 1);
+            assert_eq!(scene.shards[0].visit(&scene.shared, NEVER_NS).reaped, 1);
         } else {
             notes.note(0);
         }
