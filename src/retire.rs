@@ -333,3 +333,5 @@ impl<K, V> Ripe<K, V> {
 
 #[cfg(all(test, sundown_loom))]
 mod loom_tests;
+#[cfg(all(test, not(sundown_loom)))]
+mod tests;

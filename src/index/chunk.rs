@@ -140,6 +140,15 @@ mod tests {
     }
 
     #[test]
+    fn each_tag_but_zero_stands_for_one_low_byte_or_two() {
+        let mut bytes = [0; 256];
+        (0..=255).for_each(|low| bytes[usize::from(tag_of(low))] += 1);
+        assert_eq!(bytes[0], 0, "zero says that a lane is free");
+        assert!(bytes[1..].iter().all(|&count| count == 1 || count == 2), "{bytes:?}");
+        assert!((0..=255).all(|low| tag_of(low | 0xabcd_ef00) == tag_of(low)));
+    }
+
+    #[test]
     fn overflow_sticks_at_its_end_and_no_tag_is_zero() {
         let mut control = Control(0);
         for _ in 0..300 {

@@ -1,6 +1,7 @@
 //! The index against a plain map, under churn, growth and shrinkage.
 
 use super::*;
+use crate::index::chunk::LANES;
 use crate::index::history::{self, Word};
 use crate::lifetime::Spans;
 use crate::platform::clock::NEVER_NS;
@@ -132,6 +133,95 @@ fn growth_keeps_every_key_and_stops_at_what_is_expected() {
     assert!((0..1_000).all(|key| fixture.get(key, spread(key)) == Some(key)));
     // 64 bytes for 5.5 entries, and no more than the last chunk beyond what is expected.
     assert!(fixture.index.bytes(&fixture.writer) <= 1_000 * 64 * 2 / 11 + 128);
+}
+
+#[test]
+fn growth_is_by_half_up_to_what_is_expected_and_by_an_eighth_beyond() {
+    const EXPECTED: usize = 1_000;
+    let mut fixture = Fixture::new(EXPECTED);
+    let (mut limits, mut rungs) = (vec![0], [0; 3]);
+    for key in 0..2_000 {
+        fixture.insert(key, key, spread(key));
+        if fixture.writer.limit != limits[limits.len() - 1] {
+            limits.push(fixture.writer.limit);
+        }
+    }
+    // A chunk more or less is a matter of rounding.
+    let agrees = |limit: usize, wanted: usize| (wanted..wanted + LANES).contains(&limit);
+    assert!(agrees(limits[1], 1), "the first table has one chunk: {limits:?}");
+    for rung in limits.windows(2).skip(1) {
+        let (full, half_more) = (rung[0], rung[0] + rung[0] / 2);
+        let (kind, wanted) = match full {
+            _ if half_more <= EXPECTED => (0, half_more),
+            _ if full < EXPECTED => (1, EXPECTED),
+            _ => (2, full + full / 8),
+        };
+        assert!(agrees(rung[1], wanted), "{wanted} were wanted: {limits:?}");
+        rungs[kind] += 1;
+    }
+    assert!(rungs[0] > 5 && rungs[1] == 1 && rungs[2] > 3, "{rungs:?}");
+}
+
+#[test]
+fn table_is_fitted_when_under_65_of_100_places_are_in_use() {
+    let mut fixture = Fixture::new(1_000);
+    for key in 0..1_000 {
+        fixture.insert(key, key, spread(key));
+    }
+    // 182 chunks of five and a half.
+    assert_eq!(fixture.writer.limit, 1_001);
+    for key in 0..349 {
+        fixture.remove(key);
+    }
+    assert!(fixture.index.fit(&mut fixture.writer).is_none(), "651 of 1,001 are in use");
+    fixture.remove(349);
+    let old = fixture.index.fit(&mut fixture.writer);
+    assert_eq!(old.as_ref().map(OldTable::bytes), Some(182 * 64 + size_of::<Table<u32, u32>>()));
+    free_table(old);
+    // An eighth is free: 743 places in 136 chunks.
+    assert_eq!(fixture.writer.limit, 748);
+    let bytes = fixture.index.bytes(&fixture.writer);
+    assert_eq!(bytes, 136 * 64 + size_of::<Table<u32, u32>>());
+    fixture.check();
+    assert!(fixture.index.fit(&mut fixture.writer).is_none(), "it has just been fitted");
+}
+
+#[test]
+fn table_of_one_chunk_stays_until_it_is_empty() {
+    let mut fixture = Fixture::new(1_000);
+    for key in 0..7 {
+        fixture.insert(key, key, spread(key));
+    }
+    assert_eq!(fixture.writer.limit, 7);
+    for key in 0..6 {
+        fixture.remove(key);
+        assert!(!fixture.index.has_slack(&fixture.writer), "no table is smaller");
+    }
+    fixture.remove(6);
+    assert!(fixture.index.has_slack(&fixture.writer));
+    free_table(fixture.index.fit(&mut fixture.writer));
+    assert_eq!((fixture.writer.limit, fixture.index.bytes(&fixture.writer)), (0, 0));
+    assert!(!fixture.index.has_slack(&fixture.writer) && fixture.get(6, spread(6)).is_none());
+}
+
+#[test]
+fn check_tells_what_is_wrong() {
+    let mut fixture = Fixture::new(100);
+    for key in 0..20 {
+        fixture.insert(key, key, spread(key));
+    }
+    let broken = |fixture: &Fixture, owns: bool| {
+        fixture.index.check(&fixture.writer, |_| owns).err().unwrap_or_default()
+    };
+    assert_eq!(broken(&fixture, true), "");
+    assert!(broken(&fixture, false).starts_with("I2"), "an entry without a record");
+    fixture.writer.len += 1;
+    assert!(broken(&fixture, true).starts_with("I2"), "an entry that is not there is counted");
+    fixture.writer.len -= 1;
+    fixture.writer.limit += 1;
+    assert!(broken(&fixture, true).starts_with("I5"), "the writer has another table in mind");
+    fixture.writer.limit -= 1;
+    assert_eq!(broken(&fixture, true), "");
 }
 
 #[test]

@@ -11,6 +11,8 @@
 //! L3. A record is filed under a key that is at most its true one: found early, never late.
 //! L4. `next_look_ns` is at most the tick at which the earliest deadline wants reaping.
 
+#[cfg(all(test, not(sundown_loom)))]
+mod eviction_tests;
 #[cfg(all(any(test, fuzzing), not(sundown_loom)))]
 pub(crate) mod history;
 mod slab;

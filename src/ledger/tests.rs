@@ -8,16 +8,16 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-const GRAIN_NS: u64 = 10_000_000;
+pub(super) const GRAIN_NS: u64 = 10_000_000;
 
 #[derive(Clone, Debug)]
-struct Token {
-    name: u32,
-    deadline_ns: Rc<Cell<u64>>,
-    used_ms: Rc<Cell<u64>>,
+pub(super) struct Token {
+    pub(super) name: u32,
+    pub(super) deadline_ns: Rc<Cell<u64>>,
+    pub(super) used_ms: Rc<Cell<u64>>,
 }
 
-fn token(name: u32, deadline_ns: u64, used_ms: u64) -> Token {
+pub(super) fn token(name: u32, deadline_ns: u64, used_ms: u64) -> Token {
     Token {
         name,
         deadline_ns: Rc::new(Cell::new(deadline_ns)),
@@ -25,7 +25,7 @@ fn token(name: u32, deadline_ns: u64, used_ms: u64) -> Token {
     }
 }
 
-fn check(ledger: &Ledger<Token>) {
+pub(super) fn check(ledger: &Ledger<Token>) {
     ledger
         .check(|token| token.deadline_ns.get(), |token| token.used_ms.get())
         .expect("the invariants hold");
@@ -215,6 +215,73 @@ fn ties_leave_in_order_of_arrival() {
         };
         assert_eq!(ledger.remove(id).name, name);
     }
+}
+
+#[test]
+fn record_is_in_from_its_insertion_to_its_removal() {
+    let mut ledger = Ledger::new(GRAIN_NS, true);
+    let ids: Vec<_> =
+        (0..3).map(|name| ledger.insert(token(name, NEVER_NS, 0), NEVER_NS, 0).0).collect();
+    assert!(ids.iter().all(|&id| ledger.contains(id)));
+    ledger.remove(ids[1]);
+    assert!(ledger.contains(ids[0]) && !ledger.contains(ids[1]) && ledger.contains(ids[2]));
+}
+
+#[test]
+fn only_what_comes_up_in_its_own_tick_is_due() {
+    let mut ledger = Ledger::new(GRAIN_NS, false);
+    let (soon_ns, late_ns) = (3 * GRAIN_NS, 5_000 * GRAIN_NS);
+    let (soon, _) = ledger.insert(token(0, soon_ns, 0), soon_ns, 0);
+    ledger.insert(token(1, late_ns, 0), late_ns, 0);
+    assert!(!ledger.is_due_waiting());
+    ledger.advance(soon_ns, false);
+    assert!(ledger.is_due_waiting() && ledger.next_due() == Some(soon));
+    ledger.remove(soon);
+    assert!(!ledger.is_due_waiting());
+    // The other one's slot is emptied ahead of its time.
+    ledger.advance(ledger.next_look_ns(), false);
+    assert!(ledger.next_due().is_some() && !ledger.is_due_waiting());
+}
+
+#[test]
+fn bounds_say_what_is_known() {
+    let mut ledger = Ledger::new(GRAIN_NS, true);
+    assert_eq!((ledger.coldest_bound_ms(), ledger.earliest_ns()), (u64::MAX, NEVER_NS));
+    ledger.insert(token(0, 90_000_000_000, 7_000), 90_000_000_000, 7_000);
+    assert_eq!((ledger.coldest_bound_ms(), ledger.earliest_ns()), (7_000, 90_000_000_000));
+    ledger.insert(token(1, 80_000_000_000, 9_000), 80_000_000_000, 9_000);
+    assert_eq!((ledger.coldest_bound_ms(), ledger.earliest_ns()), (7_000, 80_000_000_000));
+}
+
+/// Each part alone: the page that emptied last, a level of deadlines, a level of last uses.
+#[test]
+fn slack_of_each_part_is_told_and_given_back() {
+    let give_back = |ledger: &mut Ledger<Token>, part: &str| {
+        assert!(ledger.has_slack(), "{part}");
+        let before = ledger.bytes();
+        ledger.trim();
+        assert!(!ledger.has_slack() && ledger.bytes() < before, "{part}");
+    };
+    let fresh = |deadline_ns, used_ms| (token(0, deadline_ns, used_ms), deadline_ns, used_ms);
+    let one = |keeps_recency, deadline_ns| {
+        let mut ledger = Ledger::new(GRAIN_NS, keeps_recency);
+        let (token, deadline_ns, used_ms) = fresh(deadline_ns, 0);
+        let (id, _) = ledger.insert(token, deadline_ns, used_ms);
+        assert!(!ledger.has_slack());
+        (ledger, id)
+    };
+    let (mut ledger, id) = one(false, NEVER_NS);
+    ledger.remove(id);
+    give_back(&mut ledger, "page");
+    let (mut ledger, id) = one(false, 1 << 50);
+    ledger.refile(id, NEVER_NS);
+    give_back(&mut ledger, "deadlines");
+    let (mut ledger, _) = one(true, NEVER_NS);
+    let (token, deadline_ns, used_ms) = fresh(NEVER_NS, 1 << 30);
+    let (later, _) = ledger.insert(token, deadline_ns, used_ms);
+    assert!(!ledger.has_slack());
+    ledger.remove(later);
+    give_back(&mut ledger, "last uses");
 }
 
 #[test]
