@@ -225,6 +225,9 @@ const MOST_PAGES: usize = (1 << 31) / PAGE_RECORDS - 1;
 /// A directory this small is not worth shrinking.
 const LEAST_DIRECTORY: usize = 16;
 
+#[cfg(all(test, not(sundown_loom)))]
+mod check_tests;
+
 #[cfg(test)]
 mod tests {
     use super::*;
