@@ -253,6 +253,23 @@ fn bounds_say_what_is_known() {
     assert_eq!((ledger.coldest_bound_ms(), ledger.earliest_ns()), (7_000, 80_000_000_000));
 }
 
+#[test]
+fn check_names_the_invariant_that_is_broken() {
+    let broken = |breakage: fn(&mut Ledger<Token>, RecordId)| {
+        let mut ledger = Ledger::new(GRAIN_NS, true);
+        let id = ledger.insert(token(0, 90 * GRAIN_NS, 700), 90 * GRAIN_NS, 700).0;
+        ledger.insert(token(1, NEVER_NS, 800), NEVER_NS, 800);
+        check(&ledger);
+        breakage(&mut ledger, id);
+        let (deadline_ns, used_ms) = (|t: &Token| t.deadline_ns.get(), |t: &Token| t.used_ms.get());
+        ledger.check(deadline_ns, used_ms).expect_err("it is broken")[..2].to_string()
+    };
+    assert_eq!(broken(|ledger, id| ledger.hide_from_eviction(id)), "L1");
+    assert_eq!(broken(|ledger, id| assert_eq!(ledger.refile(id, NEVER_NS), NEVER_NS)), "L2");
+    assert_eq!(broken(|ledger, id| ledger.get(id).deadline_ns.set(89 * GRAIN_NS)), "W3");
+    assert_eq!(broken(|ledger, id| ledger.get(id).used_ms.set(699)), "W3");
+}
+
 /// Each part alone: the page that emptied last, a level of deadlines, a level of last uses.
 #[test]
 fn slack_of_each_part_is_told_and_given_back() {
