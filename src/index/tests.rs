@@ -4,7 +4,7 @@ use super::*;
 use crate::index::chunk::LANES;
 use crate::index::history::{self, Word};
 use crate::lifetime::Spans;
-use crate::platform::clock::NEVER_NS;
+use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::pin;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
@@ -265,6 +265,68 @@ fn held_entry_is_freed_by_its_last_hold() {
     assert!(second.release(), "the last hold on an orphan reports itself");
     free(unlinked);
     assert!(hold(&fixture).is_none());
+}
+
+#[test]
+fn spread_keys_crowd_no_chunk() {
+    let mut fixture = Fixture::new(1_000);
+    (0..1_000).for_each(|key| fixture.insert(key, key, spread(key)));
+    let table = fixture.index.current(&fixture.writer).expect("there is one");
+    // If all searches began at one chunk, 993 keys would have gone past it.
+    assert!(!table.has_stuck_count());
+}
+
+#[test]
+fn token_knows_its_own_entry() {
+    let mut fixture = Fixture::new(10);
+    (0..2).for_each(|key| fixture.insert(key, key, key));
+    let (first, second) = (&fixture.linked[&0], &fixture.linked[&1]);
+    assert!(first.is(first) && !first.is(second) && !second.is(first));
+}
+
+/// Links a session that was born at `born_ns` and idles out 10 ms after its last use.
+fn idling(born_ns: u64) -> (Index<u32, u32>, Writer, Linked<u32, u32>) {
+    let (index, mut writer) = Index::new(10);
+    let fresh = Fresh::new(1, 10, 7, 1);
+    fresh.begin(born_ns, Spans { live_ns: NEVER_NS, idle_ns: 10 * MILLI_NS });
+    let (linked, old_table) = index.link(&mut writer, fresh);
+    free_table(old_table);
+    (index, writer, linked)
+}
+
+fn bury(index: &Index<u32, u32>, writer: &mut Writer, dead: Linked<u32, u32>) {
+    let unlinked = index.unlink(writer, dead, RemovalCause::Evicted);
+    assert!(unlinked.is_free());
+    // SAFETY: these tests have one thread, which holds no pin here.
+    drop(unsafe { unlinked.take() });
+}
+
+#[test]
+fn uses_count_in_whole_milliseconds_since_birth() {
+    let manual = crate::ManualClock::new();
+    let clock = crate::Clock::from(manual.clone());
+    let (index, mut writer, linked) = idling(400_000);
+    for (now_us, used_us) in [(900, 400), (1_399, 400), (1_400, 1_400), (5_900, 5_400)] {
+        manual.advance(core::time::Duration::from_micros(now_us) - manual.elapsed());
+        let look = (&clock, Use::Touch);
+        assert!(index.look_up(&pin(), 7, |key| *key == 1, look).is_some());
+        assert_eq!(linked.judge().deadline_ns(), used_us * 1_000 + 10 * MILLI_NS, "at {now_us}");
+    }
+    linked.kill(0);
+    bury(&index, &mut writer, linked);
+}
+
+#[test]
+fn nobody_is_evicted_who_was_used_since() {
+    let (used_ns, due_ns) = (20 * MILLI_NS, 30 * MILLI_NS);
+    for (now_ns, due) in [(due_ns - 1, None), (due_ns, Some(RemovalCause::Idle))] {
+        let (index, mut writer, linked) = idling(used_ns);
+        assert_eq!(linked.kill_if_unused_since(19, now_ns), None);
+        assert!(!linked.is_dead());
+        assert_eq!(linked.kill_if_unused_since(20, now_ns), Some(due));
+        assert!(linked.is_dead());
+        bury(&index, &mut writer, linked);
+    }
 }
 
 proptest! {

@@ -302,6 +302,18 @@ fn slack_of_each_part_is_told_and_given_back() {
 }
 
 #[test]
+fn level_is_slack_when_over_twice_too_large() {
+    let mut ledger = Ledger::new(GRAIN_NS, false);
+    let file = |tick| ledger.insert(token(0, tick * GRAIN_NS, 0), tick * GRAIN_NS, 0).0;
+    // A vector doubles: nine slots have sixteen places.
+    let ids: Vec<_> = (1..=9).map(file).collect();
+    ledger.remove(ids[0]);
+    assert!(!ledger.has_slack(), "16 is twice 8");
+    ledger.remove(ids[1]);
+    assert!(ledger.has_slack(), "16 is over twice 7");
+}
+
+#[test]
 fn random_deadlines_agree_with_a_sorted_list() {
     let mut state = 0x1234_5678_9abc_def1;
     for round in 0..200 {

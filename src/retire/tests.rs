@@ -58,7 +58,7 @@ impl Yard {
             assert!(!self.garbage.is_draining(), "R2: the token is back");
             return None;
         };
-        assert!(!self.garbage.try_start_draining(), "R2: somebody drains");
+        assert!(self.garbage.is_draining() && !self.garbage.try_start_draining(), "R2");
         assert!(ripe.len() <= limit && ripe.is_full(limit) == (ripe.len() == limit));
         ripe.free_tables();
         let mut keys = Vec::new();
