@@ -103,7 +103,7 @@ pub(super) fn tag_of(hash: u32) -> u8 {
 fn zero_bytes(word: u64) -> u64 {
     // No carry crosses a byte here, unlike in the shorter formula with a subtraction.
     let low_bits = (word & LOW_BITS) + LOW_BITS;
-    !(low_bits | word | LOW_BITS) & TAG_TOPS
+    !(low_bits | word) & TAG_TOPS
 }
 
 pub(super) const LANES: usize = 7;
