@@ -103,3 +103,10 @@ fn check_names_the_invariant_that_is_broken() {
         assert_eq!(number_of(breakage).as_deref(), Some(number));
     }
 }
+
+#[test]
+fn record_numbers_leave_the_top_bit_free() {
+    let numbers = core::hint::black_box(MOST_PAGES) * PAGE_RECORDS;
+    assert!(numbers <= 1 << 31, "{numbers} numbers do not fit into 31 bits");
+    assert!(numbers >= 2_000_000_000, "nearly two billion are promised");
+}
