@@ -138,7 +138,7 @@ fn sessions_over_all_levels_of_the_wheels() {
     scale.weigh("before the garbage goes");
     scale.settle();
     let least = scale.weigh("2,000 sessions");
-    // A page of records stays for as long as one of its 64 does.
+    // A page of records stays for as long as one of its 32 does.
     assert!(least - empty < (most - empty) / 2, "{least} bytes are left of {most}");
     scale.cache.clear();
     scale.settle();

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Records in a page.
+const PAGE: u32 = PAGE_RECORDS as u32;
+
 /// A slab with records 0 to `count - 1`.
 fn filled(count: u32) -> Slab<u32> {
     let mut slab = Slab::new();
@@ -22,21 +25,21 @@ fn use_spare(slab: &mut Slab<u32>) {
 
 #[test]
 fn directory_is_slack_when_over_four_times_too_large_and_sixteen() {
-    let mut slab = filled(40 * 64);
+    let mut slab = filled(40 * PAGE);
     assert_eq!(slab.pages.capacity(), 64, "a vector doubles");
     assert!(!slab.has_slack());
-    remove(&mut slab, 12 * 64..40 * 64);
+    remove(&mut slab, 12 * PAGE..40 * PAGE);
     use_spare(&mut slab);
-    remove(&mut slab, 11 * 64..12 * 64);
+    remove(&mut slab, 11 * PAGE..12 * PAGE);
     // The place in page 12 keeps it; page 11 is absent.
     assert_eq!(slab.pages.len(), 13);
-    slab.remove(RecordId(12 * 64));
+    slab.remove(RecordId(12 * PAGE));
     assert_eq!(slab.pages.len(), 11);
     use_spare(&mut slab);
     assert_eq!(slab.pages.len(), 12);
     assert!(!slab.has_slack(), "64 is 4 times 12 and 16");
-    slab.remove(RecordId(11 * 64));
-    remove(&mut slab, 10 * 64..11 * 64);
+    slab.remove(RecordId(11 * PAGE));
+    remove(&mut slab, 10 * PAGE..11 * PAGE);
     use_spare(&mut slab);
     assert_eq!(slab.pages.len(), 11);
     assert!(slab.has_slack(), "64 is over 4 times 11 and 16");
@@ -48,11 +51,11 @@ fn directory_is_slack_when_over_four_times_too_large_and_sixteen() {
 
 #[test]
 fn word_that_no_page_needs_is_slack() {
-    let mut slab = filled(64 * 64 + 1);
+    let mut slab = filled(64 * PAGE + 1);
     assert_eq!(slab.open.len(), 2);
     assert!(!slab.has_slack());
-    slab.remove(RecordId(64 * 64));
-    remove(&mut slab, 5 * 64..6 * 64);
+    slab.remove(RecordId(64 * PAGE));
+    remove(&mut slab, 5 * PAGE..6 * PAGE);
     use_spare(&mut slab);
     assert_eq!((slab.pages.len(), slab.open.len()), (64, 2));
     assert!(slab.has_slack());
@@ -64,9 +67,9 @@ fn word_that_no_page_needs_is_slack() {
 
 #[test]
 fn emptied_page_is_kept_once_and_given_back() {
-    let mut slab = filled(3 * 64);
+    let mut slab = filled(3 * PAGE);
     let full = slab.bytes();
-    remove(&mut slab, 64..3 * 64);
+    remove(&mut slab, PAGE..3 * PAGE);
     // Of two that were emptied one is kept.
     assert_eq!(slab.bytes(), full - size_of::<Page<u32>>());
     assert!(slab.has_slack());
@@ -80,10 +83,10 @@ fn emptied_page_is_kept_once_and_given_back() {
 fn check_names_the_invariant_that_is_broken() {
     let number_of = |breakage: fn(&mut Slab<u32>)| {
         // Pages 0 and 65 have records and free places, page 1 is full, all others are absent.
-        let mut slab = filled(66 * 64);
-        remove(&mut slab, 2 * 64..65 * 64);
+        let mut slab = filled(66 * PAGE);
+        remove(&mut slab, 2 * PAGE..65 * PAGE);
         remove(&mut slab, 7..8);
-        remove(&mut slab, 65 * 64 + 9..65 * 64 + 10);
+        remove(&mut slab, 65 * PAGE + 9..65 * PAGE + 10);
         slab.check().expect("the invariants hold");
         breakage(&mut slab);
         slab.check().err().map(|broken| broken[..2].to_string())
