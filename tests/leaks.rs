@@ -7,8 +7,9 @@
 #![allow(unsafe_code, reason = "an allocator is unsafe by definition; this one passes calls on")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use sundown::{Cache, Lifetime, ManualClock, Reaper};
@@ -32,6 +33,10 @@ const GARBAGE_ENTRIES: i64 = 8_192;
 /// What a thread that has used a cache may keep while it lives: 3 to 16 KiB were measured, mostly
 /// emptied nodes of the collector's queue.
 const QUIET_THREAD_BYTES: i64 = 16 << 10;
+
+/// How often a reader finds all the notes there that may be under way, 16: in all fewer than make
+/// crossbeam flush by itself.
+const NOTED_TIMES: usize = 3;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -374,6 +379,90 @@ fn threads_that_used_the_cache_and_went_quiet_keep_no_value_and_little_memory() 
         cache.touch(&key);
     }
     come_back("after the threads have ended", before);
+}
+
+thread_local! {
+    /// What cloning a value does on this thread: it happens inside a pin.
+    static IN_A_PIN: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
+}
+
+/// A value whose clone takes as long as somebody wants.
+struct Slow;
+
+impl Clone for Slow {
+    fn clone(&self) -> Self {
+        IN_A_PIN.with_borrow(|meet| meet.as_ref().map(|meet| meet()));
+        Self
+    }
+}
+
+/// Readers who have, one after the other, taken emptied nodes out of the collector's queue for
+/// others, and then have no more to do. They wait at the barrier that `then` gets.
+fn with_readers_that_cleaned_up(readers: usize, then: impl FnOnce(&Barrier)) {
+    let cache: Cache<u64, Slow> =
+        Cache::builder().max_entries(1_000).reaper(Reaper::Manual).build().expect("it builds");
+    assert!(cache.insert(0, Slow).is_ok());
+    let may_end = Barrier::new(readers + 1);
+    thread::scope(|scope| {
+        for _ in 0..readers {
+            let (inside, is_read) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+            let (meet, done, cache, may_end) = (inside.clone(), is_read.clone(), &cache, &may_end);
+            scope.spawn(move || {
+                let meet = move || drop((meet.wait(), meet.wait()));
+                IN_A_PIN.set(Some(Box::new(meet)));
+                for _ in 0..NOTED_TIMES {
+                    assert!(cache.get(&0).is_some());
+                    // Every 128th pin collects.
+                    (0..2_000).for_each(|_| assert!(cache.contains_key(&0)));
+                    done.wait();
+                }
+                IN_A_PIN.set(None);
+                may_end.wait();
+            });
+            for _ in 0..NOTED_TIMES {
+                inside.wait();
+                // As many notes as may be under way, none of which comes due while the reader is
+                // in its pin: each is a node of the queue.
+                for key in 1..=30 {
+                    assert!(cache.insert(key, Slow).is_ok() && cache.discard(&key));
+                    cache.reap();
+                }
+                inside.wait();
+                is_read.wait();
+            }
+        }
+        then(&may_end);
+    });
+}
+
+/// Bags that are emptied by a thread that only reads stay with it, 2 KB each, until it flushes.
+#[test]
+fn readers_that_cleaned_up_for_others_and_went_quiet_keep_little_memory() {
+    const READERS: i64 = 16;
+    let _alone = alone();
+    let before = bytes();
+    with_readers_that_cleaned_up(READERS as usize, |may_end| {
+        come_back("while the readers are quiet", before + READERS * QUIET_THREAD_BYTES);
+        may_end.wait();
+    });
+}
+
+/// The same where the threads end, which hands their bags over; and nobody calls after that.
+#[test]
+fn readers_that_cleaned_up_for_others_and_ended_leave_little_memory() {
+    const READERS: i64 = 16;
+    let _alone = alone();
+    let before = bytes();
+    with_readers_that_cleaned_up(READERS as usize, |may_end| {
+        may_end.wait();
+    });
+    come_back("when the readers have ended", before + READERS * QUIET_THREAD_BYTES);
+    let cache = roomy(10);
+    for key in 0..10_000 {
+        cache.touch(&key);
+    }
+    drop(cache);
+    come_back("after others have read", before);
 }
 
 /// moka 329: what a cancelled or refused call had in hand was leaked.

@@ -100,11 +100,11 @@ fn a_closure_asleep_in_a_read_keeps_one_session_and_no_other() {
         thread::spawn(move || {
             cache.read(&0, |_| {
                 inside.send(()).expect("somebody waits");
-                is_released.recv_timeout(2 * crate::witness::PATIENCE).expect("it is released");
+                is_released.recv_timeout(2 * crate::witness::patience()).expect("it is released");
             })
         })
     };
-    is_inside.recv_timeout(crate::witness::PATIENCE).expect("the read has begun");
+    is_inside.recv_timeout(crate::witness::patience()).expect("the read has begun");
     assert!(cache.discard(&0));
     is_on_time("freeing while a closure sleeps", SOON, || {
         for key in 1..5_000_u64 {

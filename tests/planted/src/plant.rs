@@ -14,34 +14,72 @@ pub(crate) struct Plant {
     pub(crate) name: String,
     /// The promise of the contract, or the numbered invariant, that it breaks.
     pub(crate) promise: String,
-    file: String,
+    pub(crate) file: String,
     /// What stands there now, exactly once.
-    find: String,
-    replace: String,
+    pub(crate) find: String,
+    pub(crate) replace: String,
     pub(crate) tool: Tool,
-    /// The test that has to fail; all whose names contain it are run.
+    /// The test that has to fail; all whose names contain it are run. If it is several words, a
+    /// test has to fail for each of them.
     pub(crate) test: String,
 }
 
+/// An ordering that could be weaker for all that any tool shows.
 #[derive(Deserialize)]
-struct Plants {
-    plant: Vec<Plant>,
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unseen {
+    pub(crate) file: String,
+    /// What stands there now, exactly once.
+    pub(crate) find: String,
+    /// Why nobody sees it weakened, and why it stays.
+    pub(crate) why: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plants {
+    pub(crate) plant: Vec<Plant>,
+    #[serde(default)]
+    pub(crate) unseen: Vec<Unseen>,
+}
+
+impl Plants {
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let plants: Self = toml::from_str(&std::fs::read_to_string(path)?)?;
+        let mut names: Vec<_> = plants.plant.iter().map(|plant| &plant.name).collect();
+        names.sort();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("two plants are named “{}”", pair[0]).into());
+        }
+        Ok(plants)
+    }
+
+    /// Everything that keeps a plant from being planted: the code may have moved on.
+    pub(crate) fn complaints(&self, tree: &Tree) -> Result<Vec<String>, Failure> {
+        let mut complaints = Vec::new();
+        for plant in &self.plant {
+            let count = tree.read(&plant.file)?.matches(&plant.find).count();
+            complaints.extend(complaint(&plant.name, count, &plant.file));
+            if plant.find == plant.replace {
+                complaints.push(format!("{}: it changes nothing", plant.name));
+            }
+        }
+        for unseen in &self.unseen {
+            let count = tree.read(&unseen.file)?.matches(&unseen.find).count();
+            complaints.extend(complaint(&unseen.find, count, &unseen.file));
+            if unseen.why.trim().is_empty() {
+                complaints.push(format!("{}: say why nobody sees it", unseen.find));
+            }
+        }
+        Ok(complaints)
+    }
+}
+
+fn complaint(what: &str, count: usize, file: &str) -> Option<String> {
+    (count != 1).then(|| format!("{what}: {count} places for it in {file}"))
 }
 
 impl Plant {
-    pub(crate) fn read_all(path: &Path) -> Result<Vec<Self>, Failure> {
-        let plants: Plants = toml::from_str(&std::fs::read_to_string(path)?)?;
-        Ok(plants.plant)
-    }
-
-    /// Sees that it can be planted: the code may have moved on.
-    pub(crate) fn check(&self, tree: &Tree) -> Result<(), Failure> {
-        match tree.read(&self.file)?.matches(&self.find).count() {
-            1 => Ok(()),
-            count => Err(format!("{}: {count} places for it in {}", self.name, self.file).into()),
-        }
-    }
-
     /// Plants it, runs its test, and takes it out again.
     pub(crate) fn grow(&self, tree: &Tree) -> Result<Outcome, Failure> {
         let sound = tree.read(&self.file)?;
@@ -49,5 +87,53 @@ impl Plant {
         let outcome = self.tool.run(tree, &self.test);
         tree.write(&self.file, &sound)?;
         outcome
+    }
+
+    /// Whether this is what had to happen.
+    pub(crate) fn is_caught_by(&self, outcome: &Outcome) -> bool {
+        let words: Vec<_> = self.test.split_whitespace().collect();
+        match outcome {
+            Outcome::Failed(names) if words.len() > 1 => {
+                words.iter().all(|word| names.iter().any(|name| name.contains(word)))
+            }
+            Outcome::Failed(_) | Outcome::Hung => true,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plant(test: &str) -> Plant {
+        let (name, promise, file) = ("bug".into(), "G1".into(), "a.rs".into());
+        let (find, replace) = ("b".into(), "c".into());
+        Plant { name, promise, file, find, replace, tool: Tool::Unit, test: test.into() }
+    }
+
+    #[test]
+    fn a_bug_is_caught_if_each_test_that_it_names_fails() {
+        let failed = |names: &[&str]| Outcome::Failed(names.iter().map(|&n| n.into()).collect());
+        assert!(plant("").is_caught_by(&failed(&["x"])) && plant("a").is_caught_by(&Outcome::Hung));
+        assert!(plant("a b").is_caught_by(&failed(&["m::a", "m::b"])));
+        assert!(!plant("a b").is_caught_by(&failed(&["m::a"])), "b did not fail");
+        for other in [Outcome::Passed, Outcome::DoesNotCompile, Outcome::NothingRan] {
+            assert!(!plant("").is_caught_by(&other));
+        }
+    }
+
+    #[test]
+    fn a_bug_without_exactly_one_place_is_refused() {
+        let folder = std::env::temp_dir().join(format!("sundown-plants-{}", std::process::id()));
+        let tree = Tree::at(&folder);
+        std::fs::create_dir_all(tree.path()).expect("a folder can be made");
+        for (content, is_fine) in [("a b", true), ("a", false), ("b b", false)] {
+            tree.write("a.rs", content).expect("a file can be written");
+            let plants = Plants { plant: vec![plant("")], unseen: Vec::new() };
+            let complaints = plants.complaints(&tree).expect("it is there");
+            assert_eq!(complaints.is_empty(), is_fine, "{content}: {complaints:?}");
+        }
+        std::fs::remove_dir_all(folder).expect("it can be removed");
     }
 }

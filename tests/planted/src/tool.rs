@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::Failure;
 use crate::tree::Tree;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub(crate) enum Tool {
     /// Tests beside the code.
     Unit,
@@ -24,23 +26,29 @@ pub(crate) enum Tool {
     Faults,
     Histories,
     Traces,
+    WheelEdges,
+    PeersBugs,
+    /// The soak's own checks; the soak itself takes too long.
+    Soak,
     /// The models, at the preemption bound that each has for itself.
     Loom,
     Shuttle,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a run of tests came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
     Passed,
-    Failed,
+    /// These tests failed; none is named if the process died.
+    Failed(Vec<String>),
     Hung,
     DoesNotCompile,
     NothingRan,
 }
 
 impl Tool {
-    /// Runs the tests whose names contain `test`.
-    pub(crate) fn run(self, tree: &Tree, test: &str) -> Result<Outcome, Failure> {
+    /// Runs the tests whose names contain one of the words of `tests`; all, if there is none.
+    pub(crate) fn run(self, tree: &Tree, tests: &str) -> Result<Outcome, Failure> {
         let built = self.cargo(tree).arg("--no-run").stderr(Stdio::null()).status()?;
         if !built.success() {
             return Ok(Outcome::DoesNotCompile);
@@ -48,7 +56,8 @@ impl Tool {
         let log = tree.log();
         let mut child = self
             .cargo(tree)
-            .args(["--", test, "--test-threads=2"])
+            .args(["--", "--test-threads=2"])
+            .args(tests.split_whitespace())
             .stdout(File::create(&log)?)
             .stderr(Stdio::null())
             .spawn()?;
@@ -58,19 +67,38 @@ impl Tool {
             return Ok(Outcome::Hung);
         };
         let report = std::fs::read_to_string(log)?;
-        let ran = report.lines().any(|line| line.starts_with("running ") && !line.contains(" 0 "));
-        Ok(match (ran, status.success()) {
+        Ok(match (has_run(&report), status.success()) {
             (false, true) => Outcome::NothingRan,
             (_, true) => Outcome::Passed,
-            (_, false) => Outcome::Failed,
+            (_, false) => Outcome::Failed(failures(&report)),
         })
+    }
+
+    /// What, besides the crate itself, decides what this tool says.
+    pub(crate) fn inputs(self) -> &'static [&'static str] {
+        match self {
+            Self::Unit | Self::Loom => &[],
+            Self::Api => &["tests/api"],
+            Self::Promises => &["tests/promises"],
+            Self::Properties => &["tests/properties.rs", "tests/common/"],
+            Self::Leaks => &["tests/leaks.rs"],
+            Self::Faults => &["tests/faults"],
+            Self::Histories => &["tests/histories", "tests/history/", "tests/common/"],
+            Self::Traces => &["tests/traces.rs", "tests/common/", "examples/replay/"],
+            Self::WheelEdges => &["tests/wheel_edges.rs"],
+            Self::PeersBugs => &["tests/peers_bugs.rs"],
+            Self::Soak => &["tests/soak.rs", "examples/soak/", "examples/outage/"],
+            Self::Shuttle => &["tests/shuttle", "tests/history/", "tests/common/"],
+        }
     }
 
     fn cargo(self, tree: &Tree) -> Command {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(tree.path()).args(["test", "--quiet"]);
         cargo.env("CARGO_TARGET_DIR", tree.target()).env_remove("RUSTFLAGS");
-        std::os::unix::process::CommandExt::process_group(&mut cargo, 0);
+        // A test that waits for what a bug never lets happen need not wait for a minute.
+        cargo.env("SUNDOWN_PATIENCE_SECONDS", "15");
+        cargo.process_group(0);
         match self {
             Self::Unit => cargo.arg("--lib"),
             Self::Loom => {
@@ -89,6 +117,17 @@ impl Tool {
     }
 }
 
+fn has_run(report: &str) -> bool {
+    report.lines().any(|line| line.starts_with("running ") && !line.contains(" 0 "))
+}
+
+/// The names in the last list that the test harness prints under "failures:".
+fn failures(report: &str) -> Vec<String> {
+    let Some((_, list)) = report.rsplit_once("\nfailures:\n") else { return Vec::new() };
+    let names = list.lines().map_while(|line| line.strip_prefix("    "));
+    names.map(str::to_owned).collect()
+}
+
 impl fmt::Display for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.to_possible_value().map(|value| value.get_name().to_owned());
@@ -98,3 +137,17 @@ impl fmt::Display for Tool {
 
 /// Longer than any of these tests takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(900);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_those_of_the_last_list() {
+        let report = "\nrunning 2 tests\n..F\nfailures:\n\n---- a::b stdout ----\n    no\n\n\
+                      failures:\n    a::b\n    c\n\ntest result: FAILED. 0 passed\n";
+        assert_eq!(failures(report), ["a::b", "c"]);
+        assert!(has_run(report) && !has_run("\nrunning 0 tests\n"));
+        assert!(failures("\nrunning 1 test\n").is_empty(), "a process that died names nobody");
+    }
+}

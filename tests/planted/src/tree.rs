@@ -9,13 +9,15 @@ use crate::Failure;
 pub(crate) struct Tree {
     path: PathBuf,
     target: PathBuf,
+    /// The names of all files, as git lists them.
+    files: Vec<String>,
 }
 
 impl Tree {
     /// Copies the crate's files to below `target`. What is the same there already stays, so that
     /// cargo compiles only what a bug has changed.
     pub(crate) fn copy(root: &Path, target: &Path) -> Result<Self, Failure> {
-        let tree = Self { path: target.join("tree"), target: target.to_owned() };
+        let mut tree = Self::at(target);
         let listed = Command::new("git")
             .current_dir(root)
             .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
@@ -33,7 +35,31 @@ impl Tree {
             fs::create_dir_all(to.parent().ok_or("a file without a folder")?)?;
             fs::write(to, content)?;
         }
+        tree.files = listed.split('\0').map(str::to_owned).collect();
+        tree.files.sort();
         Ok(tree)
+    }
+
+    /// A tree without files.
+    pub(crate) fn at(target: &Path) -> Self {
+        Self { path: target.join("tree"), target: target.to_owned(), files: Vec::new() }
+    }
+
+    pub(crate) fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    /// What tells these files apart from what they were (FNV-1a).
+    pub(crate) fn fingerprint(&self, prefixes: &[&str]) -> Result<u64, Failure> {
+        let mut hash = 0xcbf2_9ce4_8422_2325;
+        for name in &self.files {
+            if prefixes.iter().any(|prefix| name.starts_with(prefix))
+                && self.path.join(name).exists()
+            {
+                hash = mix(mix(hash, name), &self.read(name)?);
+            }
+        }
+        Ok(hash)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -65,4 +91,10 @@ impl Tree {
         child.wait()?;
         Ok(())
     }
+}
+
+/// Continues a fingerprint with a text.
+pub(crate) fn mix(hash: u64, text: &str) -> u64 {
+    let bytes = text.bytes().chain([0xff]);
+    bytes.fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
