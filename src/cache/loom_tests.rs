@@ -303,3 +303,69 @@ fn loom_two_insertions_for_one_place_evict_one() {
 fn loom_two_insertions_for_one_place_reject_one() {
     fight_for_room(OnFull::Reject);
 }
+
+/// One place, whose session is due; the reaper and an insertion into another shard go for it.
+#[test]
+fn loom_nobody_is_refused_for_what_the_reaper_takes_away() {
+    let seen = Seen::new(["the reaper was faster", "the insertion was faster"]);
+    let notes = seen.clone();
+    check(Preemptions(3), Complete, move || {
+        let clock = ManualClock::new();
+        let (told, builder) = builder(&clock);
+        let builder = builder.shards(2).max_entries(1).on_full(OnFull::Reject);
+        let cache = builder.reaper(Reaper::Manual).build().expect("it is sound");
+        insert(&cache, 1, TICK);
+        clock.advance(2 * TICK);
+        let (other, handle) = (other_shard(&cache, 1), cache.clone());
+        let put = move || handle.insert(other, Canary::new(other)).is_ok();
+        let (reaped, [is_in]) = race(|| cache.reap(), [Box::new(put)]);
+        assert!(is_in, "refused with one session due");
+        notes.note(1 - reaped);
+        drop(cache);
+        assert_eq!(told.events().len(), 2);
+    });
+    seen.assert_all();
+}
+
+/// A deadline is moved ahead while somebody looks for what is due and finds nothing: the next one
+/// who looks, when it is due, must not rely on that.
+#[test]
+fn loom_what_was_due_for_nobody_is_looked_for_again_when_a_deadline_moves() {
+    let seen = Seen::new(["it was moved first", "somebody looked first"]);
+    let notes = seen.clone();
+    check(Preemptions(3), Complete, move || {
+        let clock = ManualClock::new();
+        let (told, builder) = builder(&clock);
+        let builder = builder.shards(2).max_entries(2).reaper(Reaper::Manual);
+        let cache = builder.build().expect("it is sound");
+        let other = other_shard(&cache, 1);
+        insert(&cache, other, LONG);
+        clock.advance(TICK);
+        insert(&cache, 1, LONG);
+        let handle = cache.clone();
+        // Only to tell who came first: loom does not see it.
+        let is_moved = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let was_moved = is_moved.clone();
+        let shorten = move || {
+            assert!(handle.set_lifetime(&1, Lifetime::default().live(2 * TICK)));
+            was_moved.store(true, Ordering::SeqCst);
+        };
+        let evict = || {
+            insert(&cache, other + 2, LONG);
+            is_moved.load(Ordering::SeqCst)
+        };
+        let (is_moved, [()]) = race(evict, [Box::new(shorten)]);
+        assert!(!cache.contains_key(&other), "the coldest goes");
+        clock.advance(TICK);
+        assert!(cache.touch(&1), "it is due a tick later");
+        clock.advance(TICK);
+        // There is somebody who is colder than the one who is due.
+        insert(&cache, other, LONG);
+        assert!(!cache.contains_key(&1) && cache.contains_key(&other), "one for one");
+        assert!(cache.contains_key(&(other + 2)), "evicted in place of what was due");
+        notes.note(usize::from(!is_moved));
+        drop(cache);
+        assert!(told.events().contains(&(1, RemovalCause::Expired)), "what is due goes first");
+    });
+    seen.assert_all();
+}

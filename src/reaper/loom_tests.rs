@@ -48,8 +48,10 @@ impl Desk {
         self.passes.fetch_add(1, SeqCst);
         self.alarm.disarm();
         let is_filed = core::mem::take(&mut *self.is_filed.lock());
-        // AcqRel: pairs with the store of whoever notes.
-        let is_noted = self.is_noted.swap(false, Ordering::AcqRel);
+        // Acquire, AcqRel: pair with the store of whoever notes. Looked at first, as in a visit: a
+        // swap alone would see the newest note, whatever the alarm brings along.
+        let is_noted =
+            self.is_noted.load(Ordering::Acquire) && self.is_noted.swap(false, Ordering::AcqRel);
         self.alarm.lower(NEVER_NS);
         if is_filed || is_noted {
             self.found.fetch_add(usize::from(is_filed) + usize::from(is_noted), SeqCst);

@@ -77,6 +77,34 @@ fn loom_read_against_replacement_and_freeing() {
     seen.assert_all();
 }
 
+/// Both old sessions are garbage, chained to each other, while the reader is on its way from them.
+#[test]
+fn loom_read_against_two_replacements_and_freeing() {
+    let seen = Seen::new(["saw the first", "saw the second", "saw the third", "freed"]);
+    let notes = seen.clone();
+    check(Preemptions(2), Preemptions(3), move || {
+        let mut desk = Desk::new();
+        let first = desk.link(1, 10);
+        let index = desk.index.clone();
+        let mut garbage = Garbage::new(false);
+        let write = || {
+            let second = desk.supersede(&first, 11);
+            garbage.push(first.into_superseded(RemovalCause::Replaced), 0);
+            let third = desk.supersede(&second, 12);
+            garbage.push(second.into_superseded(RemovalCause::Replaced), 0);
+            (third, retire(&mut garbage))
+        };
+        let ((third, freed), [found]) = race(write, [Box::new(move || get(&index, 1))]);
+        let name = found.expect("a key that is replaced is never missing");
+        notes.note(name as usize - 10);
+        if freed == 2 {
+            notes.note(3);
+        }
+        clear(desk, garbage, [third]);
+    });
+    seen.assert_all();
+}
+
 #[test]
 fn loom_read_against_removal_reuse_of_the_lane_and_freeing() {
     let seen = Seen::new(["hit", "miss", "freed", "still unripe"]);

@@ -12,6 +12,7 @@ use crate::platform::clock::{MILLI_NS, ManualClock};
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
 use crate::platform::loom_tests::{Canary, Seen, check, race};
 use crate::platform::sync::{Arc, Ticket, pin, thread, turn_epoch};
+use crate::stats::Stats;
 
 const FOREVER: Spans = Spans { live_ns: NEVER_NS, idle_ns: NEVER_NS };
 /// All keys collide.
@@ -26,6 +27,8 @@ struct Scene {
     shared: Shared<u32, Canary>,
     manual: ManualClock,
     events: Events,
+    /// How often the listener was called.
+    turns: Arc<AtomicU64>,
 }
 
 impl Scene {
@@ -33,10 +36,11 @@ impl Scene {
         let manual = ManualClock::new();
         let events = Events::default();
         let told = events.clone();
-        let turns = AtomicU64::new(0);
+        let turns = Arc::new(AtomicU64::new(0));
+        let turn = turns.clone();
         let listener = move |_: u32, value: Canary, _| {
             // Relaxed: it only has loom explore in which order listeners are called.
-            turns.fetch_add(1, Ordering::Relaxed);
+            turn.fetch_add(1, Ordering::Relaxed);
             // The standard library's lock, which is free: nobody is preempted inside.
             told.lock().expect("nobody panics inside").push((value.name(), thread::current().id()));
         };
@@ -53,6 +57,7 @@ impl Scene {
             },
             manual,
             events,
+            turns,
         })
     }
 
@@ -216,6 +221,29 @@ fn loom_two_drainers_free_each_session_once_and_in_order() {
             notes.note(2);
         }
         scene.clear(2);
+    });
+    seen.assert_all();
+}
+
+/// Whoever is told that a session was dropped sees what its listener did.
+#[test]
+fn loom_count_of_the_dropped_brings_the_listeners_work_along() {
+    let seen = Seen::new(["not counted", "counted"]);
+    let notes = seen.clone();
+    check(Complete, Complete, move || {
+        let scene = Scene::new(1, 2);
+        assert!(scene.put(0, 1, 10) && scene.remove(0, 1));
+        let other = scene.clone();
+        let look = move || {
+            let mut stats = Stats::default();
+            other.shards[0].add_figures(&other.shared, 0, &mut stats);
+            // Relaxed: the figure alone must have brought it along.
+            (stats.dropped, other.turns.load(Ordering::Relaxed))
+        };
+        let ((), [(dropped, turns)]) = race(|| scene.drain(), [Box::new(look)]);
+        assert!(dropped <= turns, "{dropped} dropped, {turns} told of");
+        notes.note(dropped as usize);
+        scene.clear(1);
     });
     seen.assert_all();
 }

@@ -6,7 +6,9 @@
 //! write: an ordering weakened, two steps swapped, an edge off by one. Each names the promise that it
 //! breaks and the test that has to fail for it. A bug counts as caught only if the copy compiles
 //! with it, the test passes without it, and fails, or never ends, with it. A bug that has no place
-//! any more, or two, is an error, and so is an ordering that no bug weakens.
+//! any more, or two, is an error.
+//!
+//! Besides, every ordering is weakened by itself: `orderings.toml` says who sees that.
 
 mod orderings;
 mod plant;
@@ -20,8 +22,9 @@ use std::time::Instant;
 
 use clap::Parser;
 
-use plant::{Plant, Plants};
-use results::Results;
+use orderings::Ordering;
+use plant::Plants;
+use results::{Results, Seed};
 use tool::{Outcome, Tool};
 use tree::Tree;
 
@@ -42,7 +45,7 @@ struct Options {
     /// Take for granted that the tests pass without bugs.
     #[arg(long)]
     skip_clean: bool,
-    /// Only look whether every plant has its place, and every ordering its plant.
+    /// Only look whether every plant has its place, and every ordering is known.
     #[arg(long)]
     check: bool,
     /// Other plants than those of plants.toml; what they come to is only printed.
@@ -60,9 +63,13 @@ fn main() -> Result<ExitCode, Failure> {
         Some(path) => (path.clone(), tree.target().join("results.md")),
     };
     let plants = Plants::read(&path)?;
+    let orderings = match options.plants {
+        None => Ordering::read_all(&package.join("orderings.toml"))?,
+        Some(_) => Vec::new(),
+    };
     let mut complaints = plants.complaints(&tree)?;
     if options.plants.is_none() {
-        complaints.extend(orderings::never_weakened(&plants, &tree)?);
+        complaints.extend(orderings::complaints(&orderings, &tree)?);
     }
     if !complaints.is_empty() {
         return Err(complaints.join("\n").into());
@@ -70,46 +77,48 @@ fn main() -> Result<ExitCode, Failure> {
     if options.check {
         return Ok(ExitCode::SUCCESS);
     }
+    let bugs = plants.plant.iter().map(Seed::Plant);
+    let seeds: Vec<_> = bugs.chain(orderings.iter().map(Seed::Ordering)).collect();
     let mut results = Results::read(&results);
-    let mut chosen: Vec<&Plant> = Vec::new();
-    for plant in &plants.plant {
-        let is_meant = plant.name.contains(&options.only)
-            && options.tool.is_none_or(|tool| tool == plant.tool);
-        if is_meant && !(options.resume && results.has_caught(plant, &tree)?) {
-            chosen.push(plant);
+    let mut chosen = Vec::new();
+    for &seed in &seeds {
+        let is_meant = seed.name().contains(&options.only)
+            && options.tool.is_none_or(|tool| tool == seed.tool());
+        if is_meant && !(options.resume && results.has_settled(seed, &tree)?) {
+            chosen.push(seed);
         }
     }
     if !options.skip_clean {
         see_clean(&chosen, &tree)?;
     }
     let mut missed = 0;
-    for plant in &chosen {
+    for &seed in &chosen {
         let start = Instant::now();
-        let outcome = plant.grow(&tree)?;
-        missed += usize::from(!plant.is_caught_by(&outcome));
-        let row = results.note(plant, &outcome, start.elapsed(), &tree)?;
-        println!("| {} | {row}", plant.name);
-        results.write(&plants, &tree)?;
+        let outcome = seed.grow(&tree)?;
+        missed += usize::from(!seed.is_settled_by(&outcome));
+        println!("{}", results.note(seed, &outcome, start.elapsed(), &tree)?);
+        results.write(&seeds, &tree)?;
     }
-    let caught = results.write(&plants, &tree)?;
-    let (now, all) = (chosen.len(), plants.plant.len());
-    println!("\n{} of {now} caught; by this and earlier runs {caught} of {all}", now - missed);
+    let settled = results.write(&seeds, &tree)?;
+    let (now, all) = (chosen.len(), seeds.len());
+    println!("\n{} of {now} as they had to be; with earlier runs {settled} of {all}", now - missed);
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sees each test that a plant names pass on the unchanged copy.
-fn see_clean(plants: &[&Plant], tree: &Tree) -> Result<(), Failure> {
-    let mut seen: Vec<(Tool, &str)> = Vec::new();
-    for plant in plants {
-        let (tool, test) = (plant.tool, plant.test.as_str());
-        if seen.contains(&(tool, test)) {
+/// Sees each test that is named pass on the unchanged copy.
+fn see_clean(seeds: &[Seed<'_>], tree: &Tree) -> Result<(), Failure> {
+    let mut seen: Vec<(Tool, String)> = Vec::new();
+    for seed in seeds {
+        let run = (seed.tool(), seed.test());
+        if seen.contains(&run) {
             continue;
         }
+        let (tool, test) = &run;
         match tool.run(tree, test)? {
             Outcome::Passed => eprintln!("clean: {tool} {test}"),
             other => return Err(format!("{tool} {test} without any bug: {other:?}").into()),
         }
-        seen.push((tool, test));
+        seen.push(run);
     }
     Ok(())
 }

@@ -24,23 +24,10 @@ pub(crate) struct Plant {
     pub(crate) test: String,
 }
 
-/// An ordering that could be weaker for all that any tool shows.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Unseen {
-    pub(crate) file: String,
-    /// What stands there now, exactly once.
-    pub(crate) find: String,
-    /// Why nobody sees it weakened, and why it stays.
-    pub(crate) why: String,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Plants {
     pub(crate) plant: Vec<Plant>,
-    #[serde(default)]
-    pub(crate) unseen: Vec<Unseen>,
 }
 
 impl Plants {
@@ -59,24 +46,16 @@ impl Plants {
         let mut complaints = Vec::new();
         for plant in &self.plant {
             let count = tree.read(&plant.file)?.matches(&plant.find).count();
-            complaints.extend(complaint(&plant.name, count, &plant.file));
+            if count != 1 {
+                let (name, file) = (&plant.name, &plant.file);
+                complaints.push(format!("{name}: {count} places for it in {file}"));
+            }
             if plant.find == plant.replace {
                 complaints.push(format!("{}: it changes nothing", plant.name));
             }
         }
-        for unseen in &self.unseen {
-            let count = tree.read(&unseen.file)?.matches(&unseen.find).count();
-            complaints.extend(complaint(&unseen.find, count, &unseen.file));
-            if unseen.why.trim().is_empty() {
-                complaints.push(format!("{}: say why nobody sees it", unseen.find));
-            }
-        }
         Ok(complaints)
     }
-}
-
-fn complaint(what: &str, count: usize, file: &str) -> Option<String> {
-    (count != 1).then(|| format!("{what}: {count} places for it in {file}"))
 }
 
 impl Plant {
@@ -130,7 +109,7 @@ mod tests {
         std::fs::create_dir_all(tree.path()).expect("a folder can be made");
         for (content, is_fine) in [("a b", true), ("a", false), ("b b", false)] {
             tree.write("a.rs", content).expect("a file can be written");
-            let plants = Plants { plant: vec![plant("")], unseen: Vec::new() };
+            let plants = Plants { plant: vec![plant("")] };
             let complaints = plants.complaints(&tree).expect("it is there");
             assert_eq!(complaints.is_empty(), is_fine, "{content}: {complaints:?}");
         }

@@ -96,8 +96,11 @@ impl Tool {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(tree.path()).args(["test", "--quiet"]);
         cargo.env("CARGO_TARGET_DIR", tree.target()).env_remove("RUSTFLAGS");
+        // Each bug changes one file, and nobody debugs it.
+        cargo.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
         // A test that waits for what a bug never lets happen need not wait for a minute.
         cargo.env("SUNDOWN_PATIENCE_SECONDS", "15");
+        cargo.envs(tree.variable().map(|(name, value)| (name, value)));
         cargo.process_group(0);
         match self {
             Self::Unit => cargo.arg("--lib"),

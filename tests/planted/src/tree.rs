@@ -11,6 +11,8 @@ pub(crate) struct Tree {
     target: PathBuf,
     /// The names of all files, as git lists them.
     files: Vec<String>,
+    /// Set where its tests run.
+    variable: Option<(&'static str, String)>,
 }
 
 impl Tree {
@@ -29,11 +31,7 @@ impl Tree {
         for name in listed.split('\0').filter(|name| !name.is_empty()) {
             let (from, to) = (root.join(name), tree.path.join(name));
             let Ok(content) = fs::read(&from) else { continue };
-            if fs::read(&to).is_ok_and(|there| there == content) {
-                continue;
-            }
-            fs::create_dir_all(to.parent().ok_or("a file without a folder")?)?;
-            fs::write(to, content)?;
+            write_if_new(&to, &content)?;
         }
         tree.files = listed.split('\0').map(str::to_owned).collect();
         tree.files.sort();
@@ -42,7 +40,40 @@ impl Tree {
 
     /// A tree without files.
     pub(crate) fn at(target: &Path) -> Self {
-        Self { path: target.join("tree"), target: target.to_owned(), files: Vec::new() }
+        Self {
+            path: target.join("tree"),
+            target: target.to_owned(),
+            files: Vec::new(),
+            variable: None,
+        }
+    }
+
+    /// A copy of this copy, beside it, with changes; it shares the compiled dependencies.
+    pub(crate) fn changed(
+        &self,
+        folder: &str,
+        change: impl Fn(&str, String) -> String,
+    ) -> Result<Self, Failure> {
+        let path = self.target.join(folder);
+        let changed = Self { path, files: self.files.clone(), ..Self::at(&self.target) };
+        for name in &self.files {
+            let (from, to) = (self.path.join(name), changed.path.join(name));
+            let Ok(content) = fs::read(from) else { continue };
+            let content = match String::from_utf8(content) {
+                Ok(text) => change(name, text).into_bytes(),
+                Err(no_text) => no_text.into_bytes(),
+            };
+            write_if_new(&to, &content)?;
+        }
+        Ok(changed)
+    }
+
+    pub(crate) fn with_variable(self, name: &'static str, value: &str) -> Self {
+        Self { variable: Some((name, value.to_owned())), ..self }
+    }
+
+    pub(crate) fn variable(&self) -> Option<&(&'static str, String)> {
+        self.variable.as_ref()
     }
 
     pub(crate) fn files(&self) -> &[String] {
@@ -91,6 +122,15 @@ impl Tree {
         child.wait()?;
         Ok(())
     }
+}
+
+/// Leaves a file alone that says this already: cargo goes by when it was written.
+fn write_if_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    if fs::read(path).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
+    fs::create_dir_all(path.parent().ok_or("a file without a folder")?)?;
+    Ok(fs::write(path, content)?)
 }
 
 /// Continues a fingerprint with a text.
