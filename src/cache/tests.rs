@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::budget::Room;
+use crate::retire::Readers;
 use crate::{Cache, Lifetime, ManualClock, Reaper, RemovalCause};
 
 fn manual() -> (ManualClock, crate::Builder<u64, u64>) {
@@ -125,4 +127,57 @@ fn listener_that_always_inserts_does_not_recurse() {
     cache.reap();
     assert_eq!(cache.stats().listener_panics, 0);
     cache.audit().unwrap();
+}
+
+/// G8, one hold at a time.
+#[test]
+fn no_hold_of_a_lock_does_more_than_128_entries_work() {
+    const MOST: usize = 128;
+    let filled = || {
+        let (clock, builder) = manual();
+        let builder = builder.max_entries(1_000).shards(1).time_to_live(Duration::from_secs(5));
+        let cache = builder.build().unwrap();
+        for key in 0..1_000 {
+            cache.insert(key, key).unwrap();
+        }
+        (clock, cache)
+    };
+    let (clock, cache) = filled();
+    let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
+    let mut held = Vec::new();
+    assert!(shard.hold_bite(shared, 0, &mut held).is_some());
+    assert_eq!(held.len(), MOST, "what a walk holds");
+    for held in held {
+        assert!(!held.release(), "nobody waits for it");
+    }
+    clock.advance(Duration::from_secs(5));
+    let visit = shard.visit(shared);
+    assert!(visit.has_more && visit.reaped == MOST, "{visit:?}");
+    assert_eq!(shard.reap(shared, true).0.reaped, MOST);
+    assert_eq!(cache.len(), 1_000 - 2 * MOST);
+    assert!(shard.drain_some(shared, Readers::Gone));
+    assert_eq!(cache.stats().dropped, MOST as u64, "what a drainer takes");
+
+    let (clock, cache) = filled();
+    let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
+    assert!(shard.unlink_bite(shared, 0, RemovalCause::Cleared).0.is_some());
+    assert_eq!(cache.len(), 1_000 - MOST, "what clearing takes out");
+    // Every record is stale.
+    clock.advance(Duration::from_secs(1));
+    (0..1_000).for_each(|key| drop(cache.touch(&key)));
+    let (mut looks, mut room) = (10_000, Room::none(&shared.budget));
+    let now_ns = shared.clock.exact_ns();
+    let _ = shard.evict((shared, now_ns), (u64::MAX, None), &mut looks, &mut room);
+    assert!(looks >= 10_000 - MOST, "an eviction examined {} records", 10_000 - looks);
+}
+
+/// G8: what a table's growth reads, in entries; `SHARD_ENTRIES` has the time that it takes.
+#[test]
+fn default_shards_are_small_enough_to_grow_quickly() {
+    for most in [1, 1_000, 100_000, 1_000_000, 50_000_000] {
+        let (_, builder) = manual();
+        let cache = builder.max_entries(most).build().unwrap();
+        let share = most.div_ceil(cache.core.shards.len());
+        assert!(share <= 16_384, "{most} entries make {share} in a shard");
+    }
 }

@@ -75,7 +75,9 @@ impl Plant {
             Outcome::Failed(names) if words.len() > 1 => {
                 words.iter().all(|word| names.iter().any(|name| name.contains(word)))
             }
-            Outcome::Failed(_) | Outcome::Hung => true,
+            // One test is enough to end the process, and the others have not been heard.
+            Outcome::Died(_) | Outcome::Hung => words.len() <= 1,
+            Outcome::Failed(_) => true,
             _ => false,
         }
     }
@@ -97,6 +99,7 @@ mod tests {
         assert!(plant("").is_caught_by(&failed(&["x"])) && plant("a").is_caught_by(&Outcome::Hung));
         assert!(plant("a b").is_caught_by(&failed(&["m::a", "m::b"])));
         assert!(!plant("a b").is_caught_by(&failed(&["m::a"])), "b did not fail");
+        assert!(!plant("a b").is_caught_by(&Outcome::Died(None)), "who knows of b");
         for other in [Outcome::Passed, Outcome::DoesNotCompile, Outcome::NothingRan] {
             assert!(!plant("").is_caught_by(&other));
         }

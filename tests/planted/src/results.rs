@@ -54,7 +54,9 @@ impl Seed<'_> {
         match self {
             Self::Plant(plant) => plant.is_caught_by(outcome),
             Self::Ordering(ordering) if !ordering.unseen.is_empty() => *outcome == Outcome::Passed,
-            Self::Ordering(_) => matches!(outcome, Outcome::Failed(_) | Outcome::Hung),
+            Self::Ordering(_) => {
+                matches!(outcome, Outcome::Failed(_) | Outcome::Died(_) | Outcome::Hung)
+            }
         }
     }
 
@@ -74,10 +76,12 @@ impl Seed<'_> {
                     ordering.unseen.split_whitespace().collect::<Vec<_>>().join(" ")
                 )
             }
-            (_, Outcome::Failed(names)) if names.is_empty() => "the process died".to_owned(),
             (_, Outcome::Failed(names)) if is_settled => list(names),
-            (_, Outcome::Failed(names)) => format!("**but** {}", list(names)),
-            (_, Outcome::Hung) => format!("`{}`, which never ended", self.test()),
+            (_, Outcome::Failed(names)) => format!("**only** {}", list(names)),
+            (_, Outcome::Died(name)) if is_settled => list(name.as_slice()),
+            (_, Outcome::Died(name)) => format!("**only** {}", list(name.as_slice())),
+            (_, Outcome::Hung) if is_settled => format!("`{}`, which never ended", self.test()),
+            (_, Outcome::Hung) => "**something never ended**".into(),
             (_, Outcome::Passed) => "**nobody**".into(),
             (_, Outcome::DoesNotCompile) => "**does not compile**".into(),
             (_, Outcome::NothingRan) => "**no such test**".into(),
@@ -181,6 +185,9 @@ impl Results {
 }
 
 fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "the process died".into();
+    }
     let last = |name: &String| format!("`{}`", name.rsplit("::").next().unwrap_or(name));
     let shown: Vec<_> = names.iter().take(MOST_NAMES).map(last).collect();
     let more = names.len().saturating_sub(MOST_NAMES);
@@ -202,8 +209,7 @@ const HEAD: &str = "\
 Written by `cargo run --release --manifest-path tests/planted/Cargo.toml`, row by row; `--resume` runs
 only what has not been seen in the crate as it is now. A row's seconds are those of compiling and
 running, on a machine that had other things to do; its last column tells the crate, what was planted,
-and the tests that caught it apart from what they were at other times. A model that finds a fault in
-the middle of an execution ends its process, and so is not named.
+and the tests that caught it apart from what they were at other times.
 ";
 const ORDERINGS: &str = "\
 ## Orderings

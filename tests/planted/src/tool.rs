@@ -39,8 +39,10 @@ pub(crate) enum Tool {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
     Passed,
-    /// These tests failed; none is named if the process died.
+    /// These tests failed.
     Failed(Vec<String>),
+    /// The process died before it could name who failed; this test was the last to panic.
+    Died(Option<String>),
     Hung,
     DoesNotCompile,
     NothingRan,
@@ -53,24 +55,29 @@ impl Tool {
         if !built.success() {
             return Ok(Outcome::DoesNotCompile);
         }
-        let log = tree.log();
+        let (log, errors) = (tree.log("report"), tree.log("errors"));
         let mut child = self
             .cargo(tree)
             .args(["--", "--test-threads=2"])
             .args(tests.split_whitespace())
             .stdout(File::create(&log)?)
-            .stderr(Stdio::null())
+            .stderr(File::create(&errors)?)
             .spawn()?;
         let Some(status) = child.wait_timeout(PATIENCE)? else {
             // Cargo's own end leaves the test running: it is in a group of its own.
             tree.end(&mut child)?;
             return Ok(Outcome::Hung);
         };
-        let report = std::fs::read_to_string(log)?;
+        let (report, errors) = (std::fs::read(log)?, std::fs::read(errors)?);
+        let report = String::from_utf8_lossy(&report);
+        let errors = String::from_utf8_lossy(&errors);
         Ok(match (has_run(&report), status.success()) {
             (false, true) => Outcome::NothingRan,
             (_, true) => Outcome::Passed,
-            (_, false) => Outcome::Failed(failures(&report)),
+            (_, false) => match failures(&report) {
+                names if names.is_empty() => Outcome::Died(last_to_panic(&errors)),
+                names => Outcome::Failed(names),
+            },
         })
     }
 
@@ -131,6 +138,13 @@ fn failures(report: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
+/// The test whose panic is the last to be told of. A panic inside another one's clean-up ends the
+/// process, and is told of whether the harness captures what tests print or not.
+fn last_to_panic(errors: &str) -> Option<String> {
+    let names = errors.lines().filter_map(|line| line.strip_prefix("thread '")?.split_once('\''));
+    names.map(|(name, _)| name.to_owned()).filter(|name| name.contains("::")).last()
+}
+
 impl fmt::Display for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.to_possible_value().map(|value| value.get_name().to_owned());
@@ -152,5 +166,7 @@ mod tests {
         assert_eq!(failures(report), ["a::b", "c"]);
         assert!(has_run(report) && !has_run("\nrunning 0 tests\n"));
         assert!(failures("\nrunning 1 test\n").is_empty(), "a process that died names nobody");
+        let errors = "\nthread 'a::b' (7) panicked at c.rs:1:\nno\nthread 'main' panicked at d\n";
+        assert_eq!(last_to_panic(errors).as_deref(), Some("a::b"));
     }
 }

@@ -101,9 +101,9 @@ impl Tree {
         &self.target
     }
 
-    /// Where the test that runs writes its report.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.target.join("report.txt")
+    /// Where the test that runs writes.
+    pub(crate) fn log(&self, what: &str) -> PathBuf {
+        self.target.join(format!("{what}.txt"))
     }
 
     pub(crate) fn read(&self, name: &str) -> Result<String, Failure> {
