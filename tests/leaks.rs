@@ -98,6 +98,15 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
+/// Calls the closure when it is dropped, also by a panic: so a test that fails lets its threads end.
+struct AtLast<F: Fn()>(F);
+
+impl<F: Fn()> Drop for AtLast<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 const fn scaled(sessions: u64) -> u64 {
     if cfg!(debug_assertions) { sessions / 5 } else { sessions }
 }
@@ -198,6 +207,7 @@ fn a_storm_gives_its_memory_back_under_traffic_too() {
                 }
             });
         }
+        let end = AtLast(|| is_over.store(true, Ordering::Relaxed));
         fill(&cache, 0..standing, Lifetime::default());
         thread::sleep(Duration::from_millis(300));
         let before = bytes();
@@ -206,7 +216,7 @@ fn a_storm_gives_its_memory_back_under_traffic_too() {
         // What was replaced just now is on its way.
         wait_until_few(standing as i64 + GARBAGE_ENTRIES);
         come_back("after a storm among traffic", before);
-        is_over.store(true, Ordering::Relaxed);
+        drop(end);
     });
     wait_until_few(standing as i64);
     assert_eq!(values(), standing as i64);
@@ -369,10 +379,11 @@ fn threads_that_used_the_cache_and_went_quiet_keep_no_value_and_little_memory() 
             });
         }
         is_done.wait();
+        let end = AtLast(|| drop(may_end.wait()));
         wait_until_few(0);
         // Registered with the collector, and a thread's own block of the standard library.
         come_back("while the threads are quiet", before + THREADS * QUIET_THREAD_BYTES);
-        may_end.wait();
+        drop(end);
     });
     // What the ended threads had registered, 2 KB each, is collected as the next one reads.
     for key in 0..10_000 {
@@ -397,8 +408,8 @@ impl Clone for Slow {
 }
 
 /// Readers who have, one after the other, taken emptied nodes out of the collector's queue for
-/// others, and then have no more to do. They wait at the barrier that `then` gets.
-fn with_readers_that_cleaned_up(readers: usize, then: impl FnOnce(&Barrier)) {
+/// others, and then have no more to do. They end when `then` drops what it gets.
+fn with_readers_that_cleaned_up(readers: usize, then: impl FnOnce(AtLast<&dyn Fn()>)) {
     let cache: Cache<u64, Slow> =
         Cache::builder().max_entries(1_000).reaper(Reaper::Manual).build().expect("it builds");
     assert!(cache.insert(0, Slow).is_ok());
@@ -431,7 +442,7 @@ fn with_readers_that_cleaned_up(readers: usize, then: impl FnOnce(&Barrier)) {
                 is_read.wait();
             }
         }
-        then(&may_end);
+        then(AtLast(&|| drop(may_end.wait())));
     });
 }
 
@@ -441,9 +452,8 @@ fn readers_that_cleaned_up_for_others_and_went_quiet_keep_little_memory() {
     const READERS: i64 = 16;
     let _alone = alone();
     let before = bytes();
-    with_readers_that_cleaned_up(READERS as usize, |may_end| {
+    with_readers_that_cleaned_up(READERS as usize, |_end| {
         come_back("while the readers are quiet", before + READERS * QUIET_THREAD_BYTES);
-        may_end.wait();
     });
 }
 
@@ -453,9 +463,7 @@ fn readers_that_cleaned_up_for_others_and_ended_leave_little_memory() {
     const READERS: i64 = 16;
     let _alone = alone();
     let before = bytes();
-    with_readers_that_cleaned_up(READERS as usize, |may_end| {
-        may_end.wait();
-    });
+    with_readers_that_cleaned_up(READERS as usize, drop);
     come_back("when the readers have ended", before + READERS * QUIET_THREAD_BYTES);
     let cache = roomy(10);
     for key in 0..10_000 {

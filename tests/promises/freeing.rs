@@ -1,9 +1,11 @@
 //! G1, G2: nobody calls, and every session is freed at its deadline, or soon after it left.
 
 use crate::witness::scaled;
-use crate::witness::{Lateness, Register, SOON, Watched, alone, control, eventually, is_on_time};
+use crate::witness::{
+    Lateness, Raise, Register, SOON, Watched, alone, control, eventually, is_on_time,
+};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use sundown::{Cache, Lifetime, ManualClock, RemovalCause};
@@ -142,11 +144,12 @@ fn readers_in_a_loop_do_not_keep_the_dead() {
     for key in 0..1_000 {
         cache.insert(key, standing.value()).expect("it fits");
     }
-    let stop = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _end = Raise(&stop);
         for _ in 0..2 {
             scope.spawn(|| {
-                while stop.load(Ordering::Relaxed) == 0 {
+                while !stop.load(Ordering::Relaxed) {
                     for key in 0..2_000 {
                         cache.read(&key, |_| ());
                     }
@@ -166,7 +169,6 @@ fn readers_in_a_loop_do_not_keep_the_dead() {
             let last_death = register.last_death().expect("they are dead");
             Lateness { observed: last_death.saturating_duration_since(deadline), control }
         });
-        stop.store(1, Ordering::Relaxed);
     });
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sundown::{Cache, Lifetime, ManualClock, OnFull, Reaper};
 
-use super::witness::{alone, eventually};
+use super::witness::{Raise, alone, eventually};
 
 /// The hold ends while the reaper, on the same shard, is inside a slow listener, and something else
 /// becomes due in the meantime: so the drain is broken off just when the hold should be noticed.
@@ -109,6 +109,7 @@ fn an_eviction_that_loses_to_a_touch_goes_on_looking() {
     }
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _end = Raise(&is_over);
         for reader in 0..2_u64 {
             let (cache, clock, is_over) = (&cache, &clock, &is_over);
             scope.spawn(move || {
@@ -127,7 +128,6 @@ fn an_eviction_that_loses_to_a_touch_goes_on_looking() {
             cache.discard(&(1_000 + round));
             cache.insert(round % 130, round).expect("there is room");
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     cache.audit().expect("it is whole");
 }

@@ -1,7 +1,7 @@
 //! Those who watch: values that say when they died, a control thread that says how noisy the
 //! machine is, and the kernel, which says what a thread did.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +32,15 @@ pub(crate) const fn scaled(sessions: u64) -> u64 {
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Raises a flag when it is dropped, also by a panic: so a test that fails lets its threads end.
+pub(crate) struct Raise<'f>(pub(crate) &'f AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Waits for something that must happen, however slow the machine is.
