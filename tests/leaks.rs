@@ -379,7 +379,9 @@ fn threads_that_used_the_cache_and_went_quiet_keep_no_value_and_little_memory() 
             });
         }
         is_done.wait();
-        let end = AtLast(|| drop(may_end.wait()));
+        let end = AtLast(|| {
+            may_end.wait();
+        });
         wait_until_few(0);
         // Registered with the collector, and a thread's own block of the standard library.
         come_back("while the threads are quiet", before + THREADS * QUIET_THREAD_BYTES);
@@ -419,7 +421,10 @@ fn with_readers_that_cleaned_up(readers: usize, then: impl FnOnce(AtLast<&dyn Fn
             let (inside, is_read) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
             let (meet, done, cache, may_end) = (inside.clone(), is_read.clone(), &cache, &may_end);
             scope.spawn(move || {
-                let meet = move || drop((meet.wait(), meet.wait()));
+                let meet = move || {
+                    meet.wait();
+                    meet.wait();
+                };
                 IN_A_PIN.set(Some(Box::new(meet)));
                 for _ in 0..NOTED_TIMES {
                     assert!(cache.get(&0).is_some());
@@ -442,7 +447,9 @@ fn with_readers_that_cleaned_up(readers: usize, then: impl FnOnce(AtLast<&dyn Fn
                 is_read.wait();
             }
         }
-        then(AtLast(&|| drop(may_end.wait())));
+        then(AtLast(&|| {
+            may_end.wait();
+        }));
     });
 }
 
@@ -463,7 +470,7 @@ fn readers_that_cleaned_up_for_others_and_ended_leave_little_memory() {
     const READERS: i64 = 16;
     let _alone = alone();
     let before = bytes();
-    with_readers_that_cleaned_up(READERS as usize, drop);
+    with_readers_that_cleaned_up(READERS as usize, |end| drop(end));
     come_back("when the readers have ended", before + READERS * QUIET_THREAD_BYTES);
     let cache = roomy(10);
     for key in 0..10_000 {

@@ -298,7 +298,7 @@ fn bury(index: &Index<u32, u32>, writer: &mut Writer, dead: Linked<u32, u32>) {
     let unlinked = index.unlink(writer, dead, RemovalCause::Evicted);
     assert!(unlinked.is_free());
     // SAFETY: these tests have one thread, which holds no pin here.
-    drop(unsafe { unlinked.take() });
+    let _parts = unsafe { unlinked.take() };
 }
 
 #[test]

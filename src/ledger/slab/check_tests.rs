@@ -91,7 +91,8 @@ fn check_names_the_invariant_that_is_broken() {
         breakage(&mut slab);
         slab.check().err().map(|broken| broken[..2].to_string())
     };
-    let breakages: [(&str, fn(&mut Slab<u32>)); 9] = [
+    type Breakage = (&'static str, fn(&mut Slab<u32>));
+    let breakages: [Breakage; 9] = [
         ("S1", |slab| slab.pages[0].as_mut().expect("it is there").used &= !1),
         ("S1", |slab| slab.pages[65].as_mut().expect("it is there").used |= 1 << 9),
         ("S2", |slab| slab.open[0] &= !1),
