@@ -142,7 +142,7 @@ fn failures(report: &str) -> Vec<String> {
 /// process, and is told of whether the harness captures what tests print or not.
 fn last_to_panic(errors: &str) -> Option<String> {
     let names = errors.lines().filter_map(|line| line.strip_prefix("thread '")?.split_once('\''));
-    names.map(|(name, _)| name.to_owned()).filter(|name| name.contains("::")).last()
+    names.map(|(name, _)| name.to_owned()).rfind(|name| name.contains("::"))
 }
 
 impl fmt::Display for Tool {
