@@ -70,7 +70,11 @@ impl Counts {
 fn count(operation: Operation) -> Result<u64, Failure> {
     let report = tempfile::NamedTempFile::new()?;
     let run = Command::new("valgrind")
-        .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*counted_by_valgrind*"])
+        .args([
+            "--tool=callgrind",
+            "--collect-atstart=no",
+            "--toggle-collect=*counted_by_valgrind*",
+        ])
         .arg(format!("--callgrind-out-file={}", report.path().display()))
         .arg(std::env::current_exe()?)
         .args(["--work", &name(operation)])

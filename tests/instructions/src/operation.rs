@@ -96,7 +96,9 @@ impl Scene {
 
     fn insert(&self, number: u64) -> Result<(), Failure> {
         self.clock.advance(Duration::from_millis(1));
-        self.sessions.insert(key(number), value()).map_err(|rejected| rejected.reason.to_string())?;
+        self.sessions
+            .insert(key(number), value())
+            .map_err(|rejected| rejected.reason.to_string())?;
         Ok(())
     }
 
