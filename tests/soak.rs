@@ -60,6 +60,9 @@ fn seed_and_post_decide_the_traffic() {
     assert_eq!(calls(1, 0), calls(1, 0));
     assert_ne!(calls(1, 0), calls(2, 0));
     assert_ne!(calls(1, 0), calls(1, 1));
+    // Nor the same calls of other places.
+    let kinds = |calls: Vec<(u64, Call)>| calls.into_iter().map(|(_, call)| call);
+    assert!(kinds(calls(1, 0)).ne(kinds(calls(1, 1))));
 }
 
 #[test]

@@ -261,7 +261,7 @@ fn the_accounts_want_one_event_for_each_insertion() {
     accounts::check(&none, ROOMY).expect_err("it has no event");
     let one = Story::default().at((1, 2), insert(1)).dropped(Some(1), 0);
     accounts::check(&one, ROOMY).expect("it has one");
-    let two = Story::default().at((1, 2), insert(1)).end(1, RemovalCause::Removed, 3, 0);
+    let two = Story::default().at((1, 2), insert(1)).end(1, RemovalCause::Evicted, 3, 0);
     accounts::check(&two.dropped(Some(1), 0), ROOMY).expect_err("it has two");
     let alien = Story::default().dropped(Some(1), 0);
     accounts::check(&alien, ROOMY).expect_err("nobody inserted it");

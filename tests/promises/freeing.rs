@@ -8,12 +8,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use sundown::{Cache, Lifetime, ManualClock, RemovalCause};
+use sundown::{Cache, Lifetime, ManualClock, Reaper, RemovalCause};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn live(duration: Duration) -> Lifetime {
     Lifetime::default().live(duration)
+}
+
+/// G1 by the machine's own clock, whose cheap reading lags by milliseconds. Nobody reaps, so that only
+/// the calls' own judgement keeps them from showing what is over.
+#[test]
+fn no_call_shows_a_session_past_its_deadline() {
+    let _alone = alone();
+    let cache: Cache<u64, u64> =
+        Cache::builder().max_entries(1_000).reaper(Reaper::Manual).build().expect("it builds");
+    let looks: [fn(&Cache<u64, u64>, u64) -> bool; 6] = [
+        |cache, key| cache.get(&key).is_some(),
+        |cache, key| cache.read(&key, |_| ()).is_some(),
+        |cache, key| cache.peek(&key).is_some(),
+        |cache, key| cache.contains_key(&key),
+        |cache, key| cache.touch(&key),
+        |cache, key| cache.expires_in(&key).is_some(),
+    ];
+    for key in 0..60_u64 {
+        let look = looks[key as usize % looks.len()];
+        let lifetime = Duration::from_millis(15);
+        cache.insert_for(key, key, live(lifetime)).expect("it fits");
+        // At the latest: it was put in before.
+        let deadline = Instant::now() + lifetime;
+        loop {
+            let before = Instant::now();
+            if !look(&cache, key) {
+                break;
+            }
+            assert!(before < deadline, "look {} came {:?} late", key % 6, before - deadline);
+        }
+    }
 }
 
 /// redis PR 15620's probe, moka 349, 379 and 544, caffeine 195, 429, 452 and 1062, guava 2110.

@@ -13,6 +13,7 @@
 mod orderings;
 mod plant;
 mod results;
+mod seed;
 mod tool;
 mod tree;
 
@@ -24,7 +25,8 @@ use clap::Parser;
 
 use orderings::Ordering;
 use plant::Plants;
-use results::{Results, Seed};
+use results::Results;
+use seed::Seed;
 use tool::{Outcome, Tool};
 use tree::Tree;
 
