@@ -23,7 +23,8 @@ fn no_call_shows_a_session_past_its_deadline() {
     let _alone = alone();
     let cache: Cache<u64, u64> =
         Cache::builder().max_entries(1_000).reaper(Reaper::Manual).build().expect("it builds");
-    let looks: [fn(&Cache<u64, u64>, u64) -> bool; 6] = [
+    type Look = fn(&Cache<u64, u64>, u64) -> bool;
+    let looks: [Look; 6] = [
         |cache, key| cache.get(&key).is_some(),
         |cache, key| cache.read(&key, |_| ()).is_some(),
         |cache, key| cache.peek(&key).is_some(),
