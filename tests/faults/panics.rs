@@ -90,6 +90,9 @@ impl Run<'_> {
         });
         self.each_panic_is_told_once();
         let Some(place) = fault else { return };
+        if matches!(place, Place::Listener | Place::Pressure) {
+            assert!(outcome.is_ok(), "a panic of who is told something leaves no call");
+        }
         if outcome.is_err() && !turn.is_nested && changes_nothing(place) {
             if stage.cache.stats().evicted == evicted {
                 assert_eq!(after, before, "nothing has changed but what had run out");

@@ -27,6 +27,7 @@ pub(crate) enum Place {
     DropValue,
     Weigher,
     Listener,
+    Pressure,
     Read,
     Update,
     RemoveIf,
@@ -35,7 +36,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::BuildHasher,
         Self::Hash,
         Self::Eq,
@@ -46,6 +47,7 @@ impl Place {
         Self::DropValue,
         Self::Weigher,
         Self::Listener,
+        Self::Pressure,
         Self::Read,
         Self::Update,
         Self::RemoveIf,

@@ -40,7 +40,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new(setting: Setting) -> Self {
         let (rig, clock) = (Rig::new(setting.hashes), ManualClock::new());
-        let (weigher, listener) = (Arc::clone(&rig), Arc::clone(&rig));
+        let [weigher, listener, operator] = [(); 3].map(|()| Arc::clone(&rig));
         let mut builder = Cache::builder()
             .max_entries(MOST_ENTRIES)
             .max_weight(MOST_WEIGHT)
@@ -49,6 +49,7 @@ impl Stage {
             .on_full(setting.on_full)
             .reaper(setting.reaper)
             .clock(clock.clone())
+            .on_pressure([0.5, 0.9], move |_| operator.reach(Place::Pressure))
             .weigher(move |_, value: &Value| {
                 weigher.reach(Place::Weigher);
                 value.weight
@@ -113,7 +114,7 @@ impl Stage {
     /// The panics that the cache has contained so far.
     pub(crate) fn contained(&self) -> u64 {
         let stats = self.cache.stats();
-        stats.listener_panics + stats.drop_panics
+        stats.listener_panics + stats.drop_panics + stats.pressure_panics
     }
 
     /// The audit, conservation, the caps; and that no key or value is anywhere else.

@@ -50,6 +50,7 @@ fn places() -> Vec<Stall> {
         (Place::DropKey, discard_and_reap, Keeps::ItsShards),
         (Place::DropValue, discard_and_reap, Keeps::ItsShards),
         (Place::Listener, discard_and_reap, Keeps::ItsShards),
+        (Place::Pressure, |stage| stage.offer(9, 19, 12), Keeps::Nothing),
         (
             Place::Read,
             |stage| {
