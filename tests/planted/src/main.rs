@@ -17,9 +17,10 @@ mod seed;
 mod tool;
 mod tree;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
@@ -27,7 +28,7 @@ use orderings::Ordering;
 use plant::Plants;
 use results::Results;
 use seed::Seed;
-use tool::{Outcome, Tool};
+use tool::{Outcome, PATIENCE, Tool};
 use tree::Tree;
 
 type Failure = Box<dyn std::error::Error>;
@@ -90,13 +91,11 @@ fn main() -> Result<ExitCode, Failure> {
             chosen.push(seed);
         }
     }
-    if !options.skip_clean {
-        see_clean(&chosen, &tree)?;
-    }
+    let clean = if options.skip_clean { Clean::new() } else { see_clean(&chosen, &tree)? };
     let mut missed = 0;
     for &seed in &chosen {
         let start = Instant::now();
-        let outcome = seed.grow(&tree)?;
+        let outcome = seed.grow(&tree, seed.tool().patience(clean.get(&seed.run()).copied()))?;
         missed += usize::from(!seed.is_settled_by(&outcome));
         println!("{}", results.note(seed, &outcome, start.elapsed(), &tree)?);
         results.write(&seeds, &tree)?;
@@ -107,20 +106,24 @@ fn main() -> Result<ExitCode, Failure> {
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// How long each test takes without any bug.
+type Clean = HashMap<(Tool, String), Duration>;
+
 /// Sees each test that is named pass on the unchanged copy.
-fn see_clean(seeds: &[Seed<'_>], tree: &Tree) -> Result<(), Failure> {
-    let mut seen: Vec<(Tool, String)> = Vec::new();
+fn see_clean(seeds: &[Seed<'_>], tree: &Tree) -> Result<Clean, Failure> {
+    let mut seen = Clean::new();
     for seed in seeds {
-        let run = (seed.tool(), seed.test());
-        if seen.contains(&run) {
+        let run = seed.run();
+        if seen.contains_key(&run) {
             continue;
         }
         let (tool, test) = &run;
-        match tool.run(tree, test)? {
-            Outcome::Passed => eprintln!("clean: {tool} {test}"),
-            other => return Err(format!("{tool} {test} without any bug: {other:?}").into()),
-        }
-        seen.push(run);
+        let took = match tool.run(tree, test, PATIENCE)? {
+            (Outcome::Passed, took) => took,
+            (other, _) => return Err(format!("{tool} {test} without any bug: {other:?}").into()),
+        };
+        eprintln!("clean: {tool} {test}");
+        seen.insert(run, took);
     }
-    Ok(())
+    Ok(seen)
 }

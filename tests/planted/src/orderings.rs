@@ -5,6 +5,7 @@
 //! or why nobody does. One that it does not know is an error.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -79,7 +80,7 @@ impl Ordering {
     }
 
     /// Runs its models.
-    pub(crate) fn weaken(&self, tree: &Tree) -> Result<Outcome, Failure> {
+    pub(crate) fn weaken(&self, tree: &Tree, patience: Duration) -> Result<Outcome, Failure> {
         let places = places(tree)?;
         let source = tree.read(&self.file)?;
         let number = places.iter().position(|place| self.is_of(place, &source));
@@ -88,7 +89,8 @@ impl Ordering {
             if is_the_crates(name) { ask(&source, name, &places) } else { source }
         })?;
         let choice = format!("{number}:{:?}", self.weaker);
-        Tool::Loom.run(&asking.with_variable("SUNDOWN_WEAKENED", &choice), &self.test)
+        let asking = asking.with_variable("SUNDOWN_WEAKENED", &choice);
+        Tool::Loom.run(&asking, &self.test, patience).map(|(outcome, _)| outcome)
     }
 }
 

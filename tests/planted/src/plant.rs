@@ -1,6 +1,7 @@
 //! One bug: where it goes, what it breaks, who catches it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -60,12 +61,12 @@ impl Plants {
 
 impl Plant {
     /// Plants it, runs its test, and takes it out again.
-    pub(crate) fn grow(&self, tree: &Tree) -> Result<Outcome, Failure> {
+    pub(crate) fn grow(&self, tree: &Tree, patience: Duration) -> Result<Outcome, Failure> {
         let sound = tree.read(&self.file)?;
         tree.write(&self.file, &sound.replacen(&self.find, &self.replace, 1))?;
-        let outcome = self.tool.run(tree, &self.test);
+        let run = self.tool.run(tree, &self.test, patience);
         tree.write(&self.file, &sound)?;
-        outcome
+        run.map(|(outcome, _)| outcome)
     }
 
     /// Whether this is what had to happen.

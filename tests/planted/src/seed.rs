@@ -1,5 +1,7 @@
 //! What a run goes through, one after the other: bugs, and orderings that are weakened.
 
+use std::time::Duration;
+
 use crate::Failure;
 use crate::orderings::Ordering;
 use crate::plant::Plant;
@@ -35,10 +37,16 @@ impl Seed<'_> {
         }
     }
 
-    pub(crate) fn grow(self, tree: &Tree) -> Result<Outcome, Failure> {
+    /// What it takes to see it.
+    pub(crate) fn run(self) -> (Tool, String) {
+        (self.tool(), self.test())
+    }
+
+    /// Plants it and runs its test, which counts as one that never ends after `patience`.
+    pub(crate) fn grow(self, tree: &Tree, patience: Duration) -> Result<Outcome, Failure> {
         match self {
-            Self::Plant(plant) => plant.grow(tree),
-            Self::Ordering(ordering) => ordering.weaken(tree),
+            Self::Plant(plant) => plant.grow(tree, patience),
+            Self::Ordering(ordering) => ordering.weaken(tree, patience),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use wait_timeout::ChildExt;
 use crate::Failure;
 use crate::tree::Tree;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Tool {
@@ -49,12 +49,19 @@ pub(crate) enum Outcome {
 }
 
 impl Tool {
-    /// Runs the tests whose names contain one of the words of `tests`; all, if there is none.
-    pub(crate) fn run(self, tree: &Tree, tests: &str) -> Result<Outcome, Failure> {
+    /// Runs the tests whose names contain one of the words of `tests`; all, if there is none. Tells
+    /// what they came to, and how long they took once they were compiled.
+    pub(crate) fn run(
+        self,
+        tree: &Tree,
+        tests: &str,
+        patience: Duration,
+    ) -> Result<(Outcome, Duration), Failure> {
         let built = self.cargo(tree).arg("--no-run").stderr(Stdio::null()).status()?;
         if !built.success() {
-            return Ok(Outcome::DoesNotCompile);
+            return Ok((Outcome::DoesNotCompile, Duration::ZERO));
         }
+        let start = Instant::now();
         let (log, errors) = (tree.log("report"), tree.log("errors"));
         let mut child = self
             .cargo(tree)
@@ -63,22 +70,33 @@ impl Tool {
             .stdout(File::create(&log)?)
             .stderr(File::create(&errors)?)
             .spawn()?;
-        let Some(status) = child.wait_timeout(PATIENCE)? else {
+        let Some(status) = child.wait_timeout(patience)? else {
             // Cargo's own end leaves the test running: it is in a group of its own.
             tree.end(&mut child)?;
-            return Ok(Outcome::Hung);
+            return Ok((Outcome::Hung, start.elapsed()));
         };
         let (report, errors) = (std::fs::read(log)?, std::fs::read(errors)?);
         let report = String::from_utf8_lossy(&report);
         let errors = String::from_utf8_lossy(&errors);
-        Ok(match (has_run(&report), status.success()) {
+        let took = start.elapsed();
+        let outcome = match (has_run(&report), status.success()) {
             (false, true) => Outcome::NothingRan,
             (_, true) => Outcome::Passed,
             (_, false) => match failures(&report) {
                 names if names.is_empty() => Outcome::Died(last_to_panic(&errors)),
                 names => Outcome::Failed(names),
             },
-        })
+        };
+        Ok((outcome, took))
+    }
+
+    /// How long a test may take with a bug, which takes `clean` without it. A model has more to explore with some bugs, and ends all the same.
+    pub(crate) fn patience(self, clean: Option<Duration>) -> Duration {
+        let is_model = matches!(self, Self::Loom | Self::Shuttle);
+        clean
+            .filter(|_| !is_model)
+            .map_or(PATIENCE, |clean| LEAST_PATIENCE + 20 * clean)
+            .min(PATIENCE)
     }
 
     /// What, besides the crate itself, decides what this tool says.
@@ -153,7 +171,8 @@ impl fmt::Display for Tool {
 }
 
 /// Longer than any of these tests takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(900);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
+const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
