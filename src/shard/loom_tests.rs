@@ -206,6 +206,7 @@ fn loom_two_drainers_free_each_session_once_and_in_order() {
         assert!(scene.put(0, 1, 10) && scene.remove(0, 1));
         scene.shards[0].seal();
         Ticket::defer();
+        turn_epoch();
         assert!(scene.put(0, 1, 20) && scene.remove(0, 1));
         let other = scene.clone();
         let drain = move || other.shards[0].drain(&other.shared);

@@ -21,7 +21,7 @@ fn now_ms(clock: &ManualClock) -> u64 {
 #[test]
 fn no_session_is_reaped_on_the_strength_of_an_older_use() {
     let _alone = alone();
-    const IDLE_MS: u64 = 3;
+    const IDLE_MS: u64 = 4;
     let clock = ManualClock::new();
     let cache: Cache<u64, u64> = Cache::builder()
         .max_entries(100)
@@ -36,28 +36,32 @@ fn no_session_is_reaped_on_the_strength_of_an_older_use() {
         for reader in 0..2 {
             let (cache, clock, stop, reads, deaths) = (&cache, &clock, &stop, &reads, &deaths);
             scope.spawn(move || {
-                // Each has a session of its own, and comes just before its deadline or just at it.
+                // Each has a session of its own, and comes well before its deadline, just before it
+                // or just at it.
                 let key = reader;
                 let mut last_ms = 0;
+                // After a use at `last_ms`; a touch is recorded to a millisecond.
+                let may_be_dead = |last_ms: u64| now_ms(clock) + 1 >= last_ms + IDLE_MS;
+                let mut is_used = false;
                 for turn in 0_u64.. {
-                    while now_ms(clock) < last_ms + IDLE_MS - turn % 2 {
+                    while now_ms(clock) < last_ms + IDLE_MS - [2, 2, 1, 0][turn as usize % 4] {
                         std::hint::spin_loop();
                     }
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    last_ms = now_ms(clock);
-                    if cache.read(&key, |_| ()).is_none() {
+                    let now_ms = now_ms(clock);
+                    let is_found = cache.read(&key, |_| ()).is_some();
+                    assert!(is_found || !is_used || may_be_dead(last_ms), "used at {last_ms} ms");
+                    (last_ms, is_used) = (now_ms, is_found);
+                    if !is_found {
                         deaths.fetch_add(1, Ordering::Relaxed);
                         drop(cache.insert_if_absent(key, 0, Lifetime::default()));
                         continue;
                     }
                     reads.fetch_add(1, Ordering::Relaxed);
                     let is_live = cache.contains_key(&key);
-                    let after_ms = now_ms(clock);
-                    // A touch is recorded to a millisecond.
-                    let is_rightful = after_ms + 1 >= last_ms + IDLE_MS;
-                    assert!(is_live || is_rightful, "read at {last_ms}, dead by {after_ms} ms");
+                    assert!(is_live || may_be_dead(last_ms), "dead after a read at {last_ms} ms");
                 }
             });
         }

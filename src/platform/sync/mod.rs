@@ -221,7 +221,8 @@ impl Ticket {
         Self(domain().issued.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
-    /// Has the collector note when all tickets taken so far are ripe.
+    /// Has the collector note when all tickets taken so far are ripe. The note waits in this
+    /// thread's bag until it next turns the epoch, which whoever defers one has to do.
     ///
     /// Does nothing if that is under way, or if [`MOST_NOTES`] are: a note takes 2 KB, and while a
     /// reader is stuck none comes due. Whoever waits for a ticket calls again.
@@ -247,8 +248,6 @@ impl Ticket {
             ripe.notes.fetch_add(1, Ordering::Relaxed);
             note_emptied();
         });
-        // Without it the note would sit in this thread's bag until 64 of them had come together.
-        pin.guard.flush();
     }
 
     #[inline]
@@ -258,7 +257,8 @@ impl Ticket {
     }
 }
 
-/// Moves the epoch on, if nobody is in the way, and runs the notes that have come due.
+/// Gives the collector what this thread has deferred, moves the epoch on, if nobody is in the way,
+/// and runs the notes that have come due.
 pub(crate) fn turn_epoch() {
     let pin = pin();
     if with_member(|member| member.flush(&pin.guard)).is_none() {
