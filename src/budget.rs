@@ -117,10 +117,11 @@ impl Budget {
     }
 
     fn try_reserve(&self, load: Load) -> bool {
-        match (self.max_entries, self.max_weight) {
-            (Some(_), Some(max_weight)) => self.try_reserve_both(load, max_weight),
-            _ => self.try_add(load),
+        if self.max_entries.is_some() && self.is_weighed {
+            // Weights without a cap cannot add up to more than their sum can say.
+            return self.try_reserve_both(load, self.max_weight.unwrap_or(u64::MAX));
         }
+        self.try_add(load)
     }
 
     #[inline(never)]

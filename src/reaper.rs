@@ -18,7 +18,7 @@
 use std::io;
 
 use crate::platform::clock::{Clock, NEVER_NS, Wake};
-use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, park, thread};
+use crate::platform::sync::{Arc, AtomicBool, AtomicU64, OnceLock, Ordering, park, thread};
 
 /// When the reaper wants to wake, and how to wake it.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Alarm {
     /// 0 while nobody sleeps by it, as under `Reaper::Manual`.
     at_ns: AtomicU64,
     is_stopped: AtomicBool,
-    sleeper: Mutex<Option<thread::Thread>>,
+    sleeper: OnceLock<thread::Thread>,
 }
 
 impl Alarm {
@@ -34,7 +34,7 @@ impl Alarm {
         Self {
             at_ns: AtomicU64::new(0),
             is_stopped: AtomicBool::new(false),
-            sleeper: Mutex::new(None),
+            sleeper: OnceLock::new(),
         }
     }
 
@@ -101,15 +101,15 @@ impl Alarm {
 
 impl Wake for Alarm {
     fn wake(&self) {
-        let sleeper = self.sleeper.lock().clone();
-        if let Some(sleeper) = sleeper {
+        // None under `Reaper::Manual`. A thread of its own is known before anybody has a handle.
+        if let Some(sleeper) = self.sleeper.get() {
             sleeper.unpark();
         }
     }
 }
 
 /// Starts the thread: `work` is called at once and then each time the alarm rings, until the alarm
-/// is stopped; `farewell` is called last.
+/// is stopped; `farewell` is called last. Nobody else may use the alarm before this returns.
 ///
 /// # Errors
 ///
@@ -120,17 +120,18 @@ pub(crate) fn spawn(
     mut work: impl FnMut() + Send + 'static,
     farewell: impl FnOnce() + Send + 'static,
 ) -> io::Result<thread::JoinHandle<()>> {
-    let waker: Arc<dyn Wake> = alarm.clone();
-    clock.on_advance(&waker);
-    let alarm = alarm.clone();
-    thread::Builder::new().name(THREAD_NAME.into()).spawn(move || {
-        *alarm.sleeper.lock() = Some(thread::current());
-        while !alarm.is_stopped() {
+    let (sleeper, its_clock) = (alarm.clone(), clock.clone());
+    let thread = thread::Builder::new().name(THREAD_NAME.into()).spawn(move || {
+        while !sleeper.is_stopped() {
             work();
-            alarm.sleep(&clock);
+            sleeper.sleep(&its_clock);
         }
         farewell();
-    })
+    })?;
+    let _first = alarm.sleeper.set(thread.thread().clone());
+    let waker: Arc<dyn Wake> = alarm.clone();
+    clock.on_advance(&waker);
+    Ok(thread)
 }
 
 /// Fits into the 15 bytes that Linux shows.

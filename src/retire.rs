@@ -11,11 +11,13 @@
 //!
 //! R1. Entries are taken in the order in which they were unlinked, so events of one key come in the
 //!     order of its removals. Only an entry that a closure holds stays behind, and with it, if there
-//!     is a listener to tell the order to, later ones of the same key.
+//!     is a listener to tell the order to, later ones of the same key. What a drainer does not get
+//!     to goes back to where it was taken from, before all that came later.
 //! R2. At most one drainer at a time holds the token.
 //! R3. Whatever is taken was unlinked before its ticket was taken, and the ticket is ripe; or no
 //!     reader can exist any more.
 //! R4. `pushed` entries were ever unlinked here: those in `open`, `sealed` and `held`, and `taken`.
+//! R5. `sealed_len` is the number of entries in `sealed`.
 
 #![allow(unsafe_code, reason = "the only place that frees what readers may have seen")]
 
@@ -29,6 +31,8 @@ use crate::platform::sync::Ticket;
 pub(crate) struct Garbage<K, V> {
     open: Batch<K, V>,
     sealed: VecDeque<(Ticket, Batch<K, V>)>,
+    /// How many entries the sealed batches have.
+    sealed_len: usize,
     held: Vec<Queue<K, V>>,
     /// Whether events of one key must come in order, because there is a listener.
     is_ordered: bool,
@@ -87,6 +91,7 @@ impl<K, V> Garbage<K, V> {
         Self {
             open: Batch::new(),
             sealed: VecDeque::new(),
+            sealed_len: 0,
             held: Vec::new(),
             is_ordered,
             is_draining: false,
@@ -132,8 +137,14 @@ impl<K, V> Garbage<K, V> {
             return false;
         }
         let batch = core::mem::replace(&mut self.open, Batch::new());
+        self.sealed_len += batch.entries.len();
         self.sealed.push_back((Ticket::take(), batch));
         true
+    }
+
+    /// How many entries wait for a ticket or a drainer.
+    pub(crate) fn sealed_len(&self) -> usize {
+        self.sealed_len
     }
 
     /// Whether anything waits, other than for closures.
@@ -146,11 +157,6 @@ impl<K, V> Garbage<K, V> {
         !self.sealed.is_empty()
     }
 
-    /// Gives the drainer's token back, after [`put_back`](Self::put_back).
-    pub(crate) fn stop_draining(&mut self) {
-        self.is_draining = false;
-    }
-
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining
     }
@@ -160,20 +166,24 @@ impl<K, V> Garbage<K, V> {
         !core::mem::replace(&mut self.is_draining, true)
     }
 
-    /// Takes up to `limit` entries that nobody reads any more; gives the token back if there are
-    /// none.
+    /// Takes up to `limit` entries that closures have let go of; `None`, and the token goes back, if
+    /// there are none.
+    pub(crate) fn take_free(&mut self, limit: usize) -> Option<Ripe<K, V>> {
+        let mut ripe = Ripe::none(self.is_ordered);
+        self.take_released(&mut ripe, limit);
+        self.is_draining = !ripe.is_empty();
+        self.is_draining.then_some(ripe)
+    }
+
+    /// Takes entries that nobody reads any more, going through `limit` at most; `None`, and the
+    /// token goes back, if there are none. Those that must wait behind a held one may be all that
+    /// it went through; then what it gives is empty.
     pub(crate) fn take_ripe(&mut self, limit: usize, readers: Readers) -> Option<Ripe<K, V>> {
         debug_assert!(self.is_draining, "R2: only the drainer takes");
-        let mut ripe = Ripe {
-            entries: Chain::new(),
-            free: VecDeque::new(),
-            tables: Vec::new(),
-            stuck: Vec::new(),
-            is_ordered: self.is_ordered,
-            since_ns: u64::MAX,
-        };
+        let mut ripe = Ripe::none(self.is_ordered);
         self.take_released(&mut ripe, limit);
-        while ripe.len() < limit {
+        let mut queued = 0;
+        while ripe.len() + queued < limit {
             let Some((ticket, batch)) = self.sealed.front_mut() else { break };
             if readers == Readers::Possible && !ticket.is_ripe() {
                 break;
@@ -184,14 +194,19 @@ impl<K, V> Garbage<K, V> {
             if !has_queues && ripe.len() + batch.entries.len() <= limit {
                 // Nobody looks at the entries under the lock: each would be a cache miss.
                 self.taken += batch.entries.len() as u64;
+                self.sealed_len -= batch.entries.len();
                 ripe.entries.append(&mut batch.entries);
             }
-            while ripe.len() < limit {
+            while ripe.len() + queued < limit {
                 let Some(unlinked) = batch.entries.pop() else { break };
+                self.sealed_len -= 1;
                 let queue_of = |queue: &&mut Queue<K, V>| queue.hash == unlinked.hash();
                 let behind = self.is_ordered.then(|| self.held.iter_mut().find(queue_of));
                 match behind.flatten() {
-                    Some(queue) => queue.entries.push_back(unlinked),
+                    Some(queue) => {
+                        queue.entries.push_back(unlinked);
+                        queued += 1;
+                    }
                     None => {
                         ripe.entries.push(unlinked);
                         self.taken += 1;
@@ -202,7 +217,7 @@ impl<K, V> Garbage<K, V> {
                 self.sealed.pop_front();
             }
         }
-        if ripe.is_empty() {
+        if ripe.is_empty() && queued == 0 {
             self.is_draining = false;
             if self.sealed.is_empty() {
                 self.sealed = VecDeque::new();
@@ -229,21 +244,41 @@ impl<K, V> Garbage<K, V> {
         });
     }
 
-    /// Takes back what a drainer found held.
-    pub(crate) fn put_back(&mut self, ripe: Ripe<K, V>) {
-        debug_assert!(ripe.is_empty(), "a drainer finishes what it took");
-        for unlinked in ripe.stuck {
-            self.taken -= 1;
-            let hash = unlinked.hash();
-            let queue_of = |queue: &&mut Queue<K, V>| queue.hash == hash;
-            let queue = self.is_ordered.then(|| self.held.iter_mut().find(queue_of));
-            if let Some(queue) = queue.flatten() {
-                queue.entries.push_back(unlinked);
-            } else {
-                let entries = VecDeque::from([unlinked]);
-                self.held.push(Queue { hash, since_ns: ripe.since_ns, entries });
-            }
+    /// Takes back what a drainer found held, and what it did not get to. Its token comes back as
+    /// well.
+    pub(crate) fn put_back(&mut self, mut ripe: Ripe<K, V>) {
+        debug_assert!(self.is_draining && ripe.tables.is_empty(), "R2: a drainer had it");
+        self.is_draining = false;
+        self.taken -= (ripe.len() + ripe.stuck.len()) as u64;
+        // What is left of those that were held goes back in front of those that waited behind them.
+        while let Some(unlinked) = ripe.free.pop_back() {
+            self.queue_for(&unlinked, ripe.since_ns).push_front(unlinked);
         }
+        for unlinked in ripe.stuck {
+            self.queue_for(&unlinked, ripe.since_ns).push_back(unlinked);
+        }
+        if ripe.entries.len() > 0 {
+            self.sealed_len += ripe.entries.len();
+            let batch =
+                Batch { entries: ripe.entries, tables: Vec::new(), since_ns: ripe.since_ns };
+            self.sealed.push_front((Ticket::RIPE, batch));
+        }
+    }
+
+    /// Where a held entry waits, or who waited behind it: with a listener, its key's queue.
+    fn queue_for(
+        &mut self,
+        unlinked: &Unlinked<K, V>,
+        since_ns: u64,
+    ) -> &mut VecDeque<Unlinked<K, V>> {
+        let hash = unlinked.hash();
+        let known = self.held.iter().position(|queue| self.is_ordered && queue.hash == hash);
+        let place = known.unwrap_or_else(|| {
+            let entries = VecDeque::with_capacity(1);
+            self.held.push(Queue { hash, since_ns, entries });
+            self.held.len() - 1
+        });
+        &mut self.held[place].entries
     }
 
     /// Entries ever unlinked here, and their weight.
@@ -280,6 +315,7 @@ impl<K, V> Garbage<K, V> {
     /// Checks R4, given how many of those taken have been `dropped`; counts those that have not.
     pub(crate) fn check(&self, dropped: u64) -> Result<u64, Broken> {
         let sealed: usize = self.sealed.iter().map(|(_, batch)| batch.entries.len()).sum();
+        ensure!("R5", sealed == self.sealed_len, "{sealed} sealed, counted {}", self.sealed_len);
         let held: usize = self.held.iter().map(|queue| queue.entries.len()).sum();
         let waiting = (self.open.entries.len() + sealed + held) as u64;
         let sum = waiting + self.taken;
@@ -291,12 +327,28 @@ impl<K, V> Garbage<K, V> {
 }
 
 impl<K, V> Ripe<K, V> {
+    fn none(is_ordered: bool) -> Self {
+        Self {
+            entries: Chain::new(),
+            free: VecDeque::new(),
+            tables: Vec::new(),
+            stuck: Vec::new(),
+            is_ordered,
+            since_ns: u64::MAX,
+        }
+    }
+
     fn len(&self) -> usize {
         self.entries.len() + self.free.len()
     }
 
     fn is_empty(&self) -> bool {
         self.len() == 0 && self.tables.is_empty()
+    }
+
+    /// Whether it has entries that closures let go of.
+    pub(crate) fn has_free(&self) -> bool {
+        !self.free.is_empty()
     }
 
     /// Whether the limit may have cut it off.

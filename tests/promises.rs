@@ -18,6 +18,8 @@ mod ending;
 mod freeing;
 #[path = "promises/handover.rs"]
 mod handover;
+#[path = "promises/neighbours.rs"]
+mod neighbours;
 #[path = "promises/touching.rs"]
 mod touching;
 #[path = "promises/witness.rs"]

@@ -11,13 +11,11 @@ use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::hasher::KeyHash;
 use crate::platform::stripe::Tally;
 use crate::platform::sync::{
-    Arc, AtomicU64, AtomicUsize, DrainGuard, Mutex, Ordering, Ticket, is_pinned, nap, ripen,
-    thread, turn_epoch,
+    Arc, AtomicU64, AtomicUsize, Mutex, Ordering, Ticket, is_pinned, nap, ripen, thread, turn_epoch,
 };
 use crate::reaper::Alarm;
 use crate::removal::{OnFull, RemovalCause};
-use crate::retire::Readers;
-use crate::shard::{After, Shard, Shared, Visit};
+use crate::shard::{After, Drained, Shard, Shared, Visit};
 
 pub(crate) struct Core<K, V, S> {
     pub(super) shards: Box<[CachePadded<Shard<K, V>>]>,
@@ -46,25 +44,42 @@ pub(super) struct Round {
     /// Whose lock was taken at the first attempt.
     busy: Vec<usize>,
     look_ns: u64,
+    has_more: bool,
     has_more_due: bool,
     /// Where the next pass begins: at the first shard whose refiling this one put off, so that each
     /// has its turn.
     first: usize,
     is_put_off: bool,
+    /// Where the next drain begins: after the shard that the last one was broken off in.
+    drain_first: usize,
+    /// How long the last drain took.
+    drained_ns: u64,
 }
 
 impl Round {
     pub(super) fn through(shards: usize) -> Self {
         let (dirty, busy) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
-        Self { dirty, busy, look_ns: NEVER_NS, has_more_due: false, first: 0, is_put_off: false }
+        Self {
+            dirty,
+            busy,
+            look_ns: NEVER_NS,
+            has_more: false,
+            has_more_due: false,
+            first: 0,
+            is_put_off: false,
+            drain_first: 0,
+            drained_ns: 0,
+        }
     }
 
     fn clear(&mut self) {
         self.dirty.clear();
-        (self.look_ns, self.has_more_due, self.is_put_off) = (NEVER_NS, false, false);
+        (self.look_ns, self.is_put_off) = (NEVER_NS, false);
+        (self.has_more, self.has_more_due) = (false, false);
     }
 
     fn note(&mut self, number: usize, visit: Visit) {
+        self.has_more |= visit.has_more;
         self.has_more_due |= visit.has_more_due;
         self.look_ns = self.look_ns.min(visit.look_ns);
         if visit.is_put_off && !self.is_put_off {
@@ -122,12 +137,12 @@ impl<K, V, S> Core<K, V, S> {
     pub(super) fn help(&self, shard: &Shard<K, V>) {
         // A pinned thread would wait for itself, and inside a listener the outer drain goes on. The
         // reaper, who was told of the garbage, comes anyway.
-        if is_pinned() || DrainGuard::is_active() {
+        if is_pinned() || self.shared.is_draining_here() {
             return;
         }
         Ticket::defer();
         turn_epoch();
-        shard.drain(&self.shared);
+        shard.drain_bites(&self.shared, MOST_HELP);
     }
 
     /// One waking of the reaper: unlinks what is due, then frees what nobody reads any more, then
@@ -141,56 +156,84 @@ impl<K, V, S> Core<K, V, S> {
 
     fn reap_and_free(&self, round: &mut Round) {
         loop {
-            self.alarm.disarm();
-            round.clear();
-            let refile_until_ns = self.shared.clock.exact_ns().saturating_add(REFILE_NS);
-            let (before, from_first) = self.shards.split_at(round.first);
-            let in_turn = (round.first..).zip(from_first).chain((0..).zip(before));
-            for (number, shard) in in_turn {
-                match shard.try_visit(&self.shared, refile_until_ns) {
-                    Some(visit) => round.note(number, visit),
-                    None => round.busy.push(number),
+            // All that is due is unlinked before any listener is called, unless that takes long.
+            // Refiling has about as much time as listeners take: else, where they are slow, the
+            // wheel would fall behind.
+            let begun_ns = self.shared.clock.exact_ns();
+            let refile_ns = round.drained_ns.clamp(LEAST_REFILE_NS, MOST_REFILE_NS);
+            let refile_until_ns = begun_ns.saturating_add(refile_ns);
+            let reap_until_ns = begun_ns.saturating_add(MOST_REAP_NS);
+            loop {
+                self.visit_all(round, refile_until_ns);
+                if self.alarm.is_stopped() {
+                    return;
+                }
+                let until_ns = if round.has_more_due { reap_until_ns } else { refile_until_ns };
+                if !round.has_more || self.shared.clock.exact_ns() >= until_ns {
+                    break;
                 }
             }
-            // Whoever has such a lock may have lost the processor: nobody else waits for that.
-            while let Some(number) = round.busy.pop() {
-                let visit = self.shards[number].visit(&self.shared, refile_until_ns);
-                round.note(number, visit);
-            }
-            self.alarm.lower(round.look_ns);
-            if self.alarm.is_stopped() {
-                return;
-            }
-            // All that is due is unlinked before any listener is called.
-            let is_clean = round.dirty.is_empty();
-            if round.has_more_due || (!is_clean && !self.drain_dirty(&mut round.dirty)) {
-                continue;
-            }
-            // Slots that are emptied ahead of their time go on between drains.
-            if round.look_ns > self.shared.clock.exact_ns() {
+            let drain_ns = self.shared.clock.exact_ns();
+            let is_done = self.drain_dirty(round) && !round.has_more;
+            let now_ns = self.shared.clock.exact_ns();
+            round.drained_ns = now_ns.saturating_sub(drain_ns);
+            if is_done && round.look_ns > now_ns {
                 return;
             }
         }
     }
 
-    /// Frees the garbage of the shards in `dirty`; false if something became due meanwhile, of which
-    /// it takes no notice at first: there may always be something.
-    fn drain_dirty(&self, dirty: &mut Vec<usize>) -> bool {
+    /// Visits every shard once.
+    fn visit_all(&self, round: &mut Round, refile_until_ns: u64) {
+        self.alarm.disarm();
+        round.clear();
+        let (before, from_first) = self.shards.split_at(round.first);
+        let in_turn = (round.first..).zip(from_first).chain((0..).zip(before));
+        for (number, shard) in in_turn {
+            match shard.try_visit(&self.shared, refile_until_ns) {
+                Some(visit) => round.note(number, visit),
+                None => round.busy.push(number),
+            }
+        }
+        // Whoever has such a lock may have lost the processor: nobody else waits for that.
+        while let Some(number) = round.busy.pop() {
+            let visit = self.shards[number].visit(&self.shared, refile_until_ns);
+            round.note(number, visit);
+        }
+        self.alarm.lower(round.look_ns);
+    }
+
+    /// Frees the garbage of the shards that have some; false if something became due meanwhile, of
+    /// which it takes no notice at first: there may always be something.
+    fn drain_dirty(&self, round: &mut Round) -> bool {
+        if round.dirty.is_empty() {
+            return true;
+        }
         Ticket::defer();
         ripen();
-        let Some(_drain) = DrainGuard::enter() else { return true };
+        let Some(_drain) = self.shared.drain_guard() else { return true };
         let busy_until_ns = self.shared.clock.exact_ns().saturating_add(LEAST_DRAIN_NS);
+        let is_over = || {
+            let now_ns = self.shared.clock.exact_ns();
+            now_ns >= busy_until_ns && self.alarm.at_ns() <= now_ns
+        };
+        // One shard may have new garbage for ever: the next drain begins with the others.
+        let (shards, first) = (self.shards.len(), round.drain_first);
+        round.dirty.sort_unstable_by_key(|&number| (number + shards - first) % shards);
         let mut is_unripe = false;
-        while let Some(&number) = dirty.last() {
+        for &number in &round.dirty {
             let shard = &self.shards[number];
-            while shard.drain_some(&self.shared, Readers::Possible) {
-                let now_ns = self.shared.clock.exact_ns();
-                if now_ns >= busy_until_ns && self.alarm.at_ns() <= now_ns {
-                    return false;
+            loop {
+                match shard.drain_in_turn(&self.shared, &is_over) {
+                    Drained::Some if is_over() => {
+                        round.drain_first = (number + 1) % shards;
+                        return false;
+                    }
+                    Drained::Some => {}
+                    Drained::Nothing | Drained::Busy => break,
                 }
             }
             is_unripe |= shard.needs_draining();
-            dirty.pop();
         }
         if is_unripe {
             // A reader is inside its pin, descheduled perhaps. It will not be long.
@@ -229,7 +272,7 @@ impl<K, V, S> Core<K, V, S> {
 
     /// Frees what nobody reads any more, but for what the current thread would wait for itself.
     pub(super) fn free_garbage(&self) {
-        if is_pinned() || DrainGuard::is_active() {
+        if is_pinned() || self.shared.is_draining_here() {
             return;
         }
         Ticket::defer();
@@ -297,7 +340,7 @@ impl<K, V, S> Core<K, V, S> {
         let expected = max_entries.map_or(usize::MAX / 2, |entries| {
             let share = entries / checked.shards;
             // Four standard deviations above the mean of a random spread.
-            share + 4 * share.isqrt() + 8
+            share.saturating_add(4 * share.isqrt() + 8)
         });
         let keeps_recency = on_full == OnFull::Evict;
         let shards = (0..checked.shards).map(|number| {
@@ -333,7 +376,13 @@ impl<K, V, S: BuildHasher> Core<K, V, S> {
 
 /// How soon the reaper looks again for a reader that was in the way.
 const UNRIPE_RETRY_NS: u64 = MILLI_NS;
-/// How long a pass refiles what is not due yet: meanwhile other sessions come due.
-const REFILE_NS: u64 = MILLI_NS;
+/// How long a pass refiles what is not due yet, at least and at most: meanwhile other sessions come
+/// due, and garbage waits.
+const LEAST_REFILE_NS: u64 = MILLI_NS;
+const MOST_REFILE_NS: u64 = 5 * MILLI_NS;
 /// How long draining goes on even if other sessions have come due.
 const LEAST_DRAIN_NS: u64 = 2 * MILLI_NS;
+/// How long what is due is unlinked before some of it is freed.
+const MOST_REAP_NS: u64 = 10 * MILLI_NS;
+/// How many bites of garbage one call helps to get rid of.
+const MOST_HELP: usize = 4;

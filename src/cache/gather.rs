@@ -4,14 +4,17 @@ use super::core::Core;
 use crate::budget::{Coldness, Load, Room};
 use crate::ledger::RecordId;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
-use crate::platform::sync::{Ordering, thread};
+use crate::platform::sync::{Ordering, nap, thread};
 use crate::removal::OnFull;
 use crate::shard::{After, BITE, Eviction};
 
 impl<K, V, S> Core<K, V, S> {
     /// Finds room for what `room` lacks of `need`: what is due goes first, with its true cause, then
     /// the least recently used, but for the one `spared`. False if the cache rejects, or if nothing
-    /// is left to evict because other insertions hold all room.
+    /// is left to evict because other insertions hold all room, as often as `waits` says.
+    ///
+    /// True also if the caller had better look again before it waits: the one that it has spared
+    /// may have left meanwhile, and its record be another one's.
     ///
     /// One gatherer at a time; each step holds one shard's lock for a bite.
     pub(super) fn gather(
@@ -19,9 +22,9 @@ impl<K, V, S> Core<K, V, S> {
         room: &mut Room<'_>,
         need: Load,
         spared: Option<Spared>,
-        follow_ups: &mut FollowUps,
+        (follow_ups, waits): (&mut FollowUps, &mut usize),
     ) -> bool {
-        for _ in 0..MOST_WAITS {
+        loop {
             let mut view = self.view.lock();
             let found = self.gather_alone(&mut view, room, need, spared, follow_ups);
             if let Some((number, _)) = spared {
@@ -33,10 +36,20 @@ impl<K, V, S> Core<K, V, S> {
                 return is_found;
             }
             // All room is held by insertions between reserving and linking, which may be waiting
-            // for their turn to gather more.
-            thread::yield_now();
+            // for their turn to gather more, or for a processor.
+            if *waits == 0 {
+                return false;
+            }
+            *waits -= 1;
+            if *waits >= MOST_NAPS {
+                thread::yield_now()
+            } else {
+                nap()
+            }
+            if spared.is_some() {
+                return true;
+            }
         }
-        false
     }
 
     /// Does what gathering has left to do, and tells of pressure. No lock and no room may be held.
@@ -205,5 +218,6 @@ pub(super) struct FollowUps {
 const MOST_LOOKS: usize = 32_768;
 /// And no new bite is begun after a millisecond, for where memory is slow those are too many.
 const MOST_SEARCH_NS: u64 = MILLI_NS;
-/// How often a gatherer yields to other insertions before it gives up.
-const MOST_WAITS: usize = 1_000;
+/// How often a gatherer yields to other insertions or naps, the last times, before it gives up.
+pub(super) const MOST_WAITS: usize = 1_000;
+const MOST_NAPS: usize = 900;

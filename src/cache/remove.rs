@@ -106,8 +106,9 @@ where
             }
             let shard = hold.shard;
             let (is_removed, after) = shard.remove_held(&self.core.shared, entry);
-            drop(hold);
+            // First, for others go by the alarm; whoever drops the hold may be long about it.
             self.core.follow_up(shard, after);
+            drop(hold);
             if is_removed {
                 return true;
             }

@@ -114,8 +114,8 @@ where
     ///
     /// With [`Reaper::Manual`](crate::Reaper::Manual) this is what frees sessions; with a reaper's
     /// thread nobody needs to call it. It does not wait for readers: what one is still inside is
-    /// freed by a later call. Called from inside a listener or a destructor, it leaves the freeing
-    /// to the drain that it was called from.
+    /// freed by a later call. Called from inside a listener or a destructor of this cache, it leaves
+    /// the freeing to the drain that it was called from.
     ///
     /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear in what is
     /// due.
@@ -142,7 +142,8 @@ where
     /// [`Closed`](crate::Reason::Closed).
     ///
     /// Waits until everything that no closure holds is freed and its events are delivered; but not
-    /// when called from inside a listener, a destructor or a `clone`, which it would wait for.
+    /// when called from inside a `clone`, or a listener or destructor of any cache, which might wait
+    /// for each other.
     ///
     /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
     ///
@@ -160,12 +161,13 @@ where
     pub fn close(&self) {
         let core = &*self.core;
         core.shut();
-        while !is_pinned() && !DrainGuard::is_active() {
+        loop {
             for shard in &core.shards {
                 shard.seal();
             }
             core.free_garbage();
-            if !core.shards.iter().any(|shard| shard.is_dirty()) {
+            let must_not_wait = is_pinned() || DrainGuard::is_any_active();
+            if must_not_wait || !core.shards.iter().any(|shard| shard.is_dirty()) {
                 return;
             }
             nap();

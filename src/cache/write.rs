@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
-use super::gather::FollowUps;
+use super::gather::{FollowUps, MOST_WAITS};
 use super::{Cache, Hold};
 use crate::budget::Room;
 use crate::error::{Reason, Rejected};
@@ -176,7 +176,7 @@ where
         let number = shard as usize & (core.shards.len() - 1);
         let shard = &core.shards[number];
         let spans = lifetime.resolve(core.spans);
-        let mut room = Room::none(budget);
+        let (mut room, mut waits) = (Room::none(budget), MOST_WAITS);
         loop {
             match shard.put(&core.shared, fresh, spans, mode, &mut room) {
                 Ok(after) => {
@@ -189,7 +189,7 @@ where
                     Snag::Lost => return Err((back, None)),
                     Snag::NeedsRoom(need, spared) => {
                         let spared = spared.map(|id| (number, id));
-                        if !core.gather(&mut room, need, spared, follow_ups) {
+                        if !core.gather(&mut room, need, spared, (follow_ups, &mut waits)) {
                             return Err((back, Some(Reason::Full)));
                         }
                         fresh = back;

@@ -104,7 +104,7 @@ impl Clock {
     pub(crate) fn longest_sleep(&self, ahead_ns: u64) -> Option<Duration> {
         match &self.0 {
             Source::Monotonic => {
-                (ahead_ns < SLEEP_FOR_EVER_NS).then(|| Duration::from_nanos(ahead_ns))
+                (ahead_ns <= LAST_NS).then(|| Duration::from_nanos(ahead_ns.min(LONGEST_SLEEP_NS)))
             }
             Source::Boottime => Some(Duration::from_nanos(ahead_ns.min(RESUME_CHECK_NS))),
             Source::Manual(_) => None,
@@ -228,8 +228,8 @@ impl fmt::Debug for ManualClock {
     }
 }
 
-/// An alarm further away than this (a year) is not worth a timer.
-const SLEEP_FOR_EVER_NS: u64 = 366 * 86_400 * 1_000_000_000;
+/// A year: who has longer to wait wakes once in between.
+const LONGEST_SLEEP_NS: u64 = 366 * 86_400 * 1_000_000_000;
 /// How soon after a resume the reaper notices that a boot-time clock has jumped.
 const RESUME_CHECK_NS: u64 = 10_000_000_000;
 

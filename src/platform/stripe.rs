@@ -66,8 +66,7 @@ impl Tally {
 
 impl Stripe {
     /// A stripe that may be shared with other threads: for those that own none.
-    #[cfg(any(sundown_loom, sundown_shuttle))]
-    const SHARED: Self = Self(OWNED_STRIPES as u32);
+    pub(crate) const SHARED: Self = Self(OWNED_STRIPES as u32);
 
     #[inline]
     fn index(self) -> usize {

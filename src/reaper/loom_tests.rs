@@ -7,6 +7,7 @@ use super::*;
 use crate::platform::clock::ManualClock;
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
 use crate::platform::loom_tests::{Seen, check, explore};
+use crate::platform::sync::Mutex;
 
 /// What the reaper's thread works on: what stands for a shard, and for a note without its lock.
 struct Desk {

@@ -19,8 +19,10 @@ type Waste = Garbage<u32, Canary>;
 /// Frees what is ripe, as a drainer does; tells how many entries that were.
 fn drain(garbage: &mut Waste, readers: Readers) -> usize {
     let mut freed = 0;
-    assert!(garbage.try_start_draining(), "R2");
-    while let Some(mut ripe) = garbage.take_ripe(8, readers) {
+    while let Some(mut ripe) = {
+        assert!(garbage.try_start_draining(), "R2");
+        garbage.take_ripe(8, readers)
+    } {
         ripe.free_tables();
         while ripe.next_removed().is_some() {
             freed += 1;

@@ -68,8 +68,18 @@ impl Yard {
             keys.push(removed.key);
         }
         self.garbage.put_back(ripe);
-        self.garbage.stop_draining();
+        assert!(!self.garbage.is_draining(), "R2: the token is back");
         Some(keys)
+    }
+
+    /// What one drainer takes apart who gets no further than so many; all may be ripe.
+    fn step_cut_off(&mut self, after: usize) -> Vec<u32> {
+        assert!(self.garbage.try_start_draining(), "R2: nobody drains");
+        let mut ripe = self.garbage.take_ripe(128, Readers::Gone).expect("there is garbage");
+        ripe.free_tables();
+        let keys = (0..after).map_while(|_| Some(ripe.next_removed()?.key)).collect();
+        self.garbage.put_back(ripe);
+        keys
     }
 
     /// All that drainers can take now, though readers might exist no more.
@@ -251,6 +261,70 @@ fn nothing_is_taken_while_a_reader_may_be_inside() {
     assert_eq!(taken, Some(vec![1]));
 }
 
+/// Keys 1 and 4 to 6 have one hash, and 1 and 5 are held at first.
+#[test]
+fn what_a_drainer_does_not_get_to_goes_back_in_order() {
+    for cut in 0..8 {
+        let mut yard = Yard::new(true);
+        let first = yard.push_held(1, 9, 1);
+        yard.push(2, 2, 2);
+        assert!(yard.garbage.seal());
+        assert_eq!(yard.drain(), [2]);
+        yard.push(4, 9, 4);
+        let second = yard.push_held(5, 9, 5);
+        yard.push(6, 9, 6);
+        yard.push(7, 7, 7);
+        assert!(yard.garbage.seal());
+        assert_eq!(yard.drain(), [7], "the others wait behind the first");
+        yard.push(8, 8, 8);
+        assert!(yard.garbage.seal());
+        assert!(first.release());
+        let mut keys = yard.step_cut_off(cut);
+        assert_eq!(keys.len(), cut.min(3), "1 and 4, which were held, and 8");
+        yard.check(5 - keys.len() as u64);
+        keys.extend(yard.drain());
+        assert_eq!(keys, [1, 4, 8], "cut off after {cut}");
+        assert!(second.release());
+        assert_eq!(yard.drain(), [5, 6]);
+        yard.check(0);
+    }
+}
+
+#[test]
+fn what_is_cut_off_is_ripe_and_comes_before_what_was_sealed_later() {
+    let mut yard = Yard::new(false);
+    for key in 1..=6 {
+        yard.push(key, key, u64::from(key));
+        assert!(key % 3 != 0 || yard.garbage.seal());
+    }
+    assert_eq!(yard.step_cut_off(4), [1, 2, 3, 4]);
+    assert_eq!((yard.garbage.sealed_len(), yard.garbage.waiting_since_ns()), (2, Some(1)));
+    yard.push(7, 7, 7);
+    assert!(yard.garbage.seal());
+    assert_eq!(yard.step(128, Readers::Possible), Some(vec![5, 6]), "their ticket was ripe");
+    assert_eq!(yard.drain(), [7]);
+}
+
+/// Moving an entry behind a held one is work under the lock like any other.
+#[test]
+fn what_waits_behind_a_held_session_counts_towards_the_limit() {
+    let mut yard = Yard::new(true);
+    let held = yard.push_held(1, 1, 1);
+    assert!(yard.garbage.seal());
+    assert_eq!(yard.drain(), []);
+    for key in 2..=11 {
+        yard.push(key, 1, 2);
+    }
+    assert!(yard.garbage.seal());
+    for left in [6, 2, 0] {
+        assert_eq!(yard.step(4, Readers::Gone), Some(vec![]));
+        assert_eq!(yard.garbage.sealed_len(), left);
+    }
+    assert_eq!(yard.step(4, Readers::Gone), None);
+    assert!(held.release());
+    assert_eq!(yard.drain(), (1..=11).collect::<Vec<_>>());
+}
+
 #[test]
 fn check_tells_what_does_not_add_up() {
     let mut yard = Yard::new(true);
@@ -268,7 +342,7 @@ fn check_tells_what_does_not_add_up() {
     assert!(broken(&yard, 0).starts_with("R2"), "one is in nobody's hands");
     assert!(yard.garbage.try_start_draining());
     assert_eq!(yard.garbage.check(0), Ok(4), "one is in the drainer's hands");
-    yard.garbage.stop_draining();
+    assert!(yard.garbage.take_free(1).is_none() && !yard.garbage.is_draining());
     yard.garbage.pushed += 1;
     assert!(broken(&yard, 1).starts_with("R4"), "one is lost");
     yard.garbage.pushed -= 1;

@@ -13,7 +13,7 @@ impl<K, V> Shard<K, V> {
         // that no more is dropped than was ever unlinked.
         let dropped = self.dropped.load(Ordering::Acquire);
         let dropped_weight = self.dropped_weight.load(Ordering::Acquire);
-        let state = self.state.lock();
+        let state = self.lock_settled();
         let (pushed, pushed_weight) = state.garbage.pushed();
         stats.inserted += state.inserted;
         stats.add_removals(&state.removals);
@@ -55,7 +55,7 @@ impl<K, V> Shard<K, V> {
 
     /// Checks every invariant of this shard, and adds what it counts to `audit`.
     pub(crate) fn audit(&self, shared: &Shared<K, V>, audit: &mut Audit) -> Result<(), Broken> {
-        let state = self.state.lock();
+        let state = self.lock_settled();
         // Acquire: as in `add_figures`. Under the lock the drainer may be ahead of what was counted
         // when the batch was taken, never of what was taken.
         let dropped = self.dropped.load(Ordering::Acquire);

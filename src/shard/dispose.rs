@@ -56,6 +56,12 @@ impl<K, V> Disposal<K, V> {
         }
     }
 
+    /// After how many sessions a drainer looks whether it has been too long at it: listeners may be
+    /// slow, and one look costs as much as a plain destructor.
+    pub(super) fn stride(&self) -> usize {
+        if self.listener.is_some() { 1 } else { 16 }
+    }
+
     /// Hands a session to the listener, or drops it.
     pub(super) fn dispose(&self, removed: Removed<K, V>, clock: &Clock) {
         let Removed { key, value, cause, deadline_ns, .. } = removed;

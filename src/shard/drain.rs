@@ -1,33 +1,74 @@
 //! Getting rid of garbage that nobody reads any more.
 //!
 //! One drainer at a time a shard: whoever finds the token taken leaves the work to its holder. And
-//! one drain at a time a thread: a listener that calls the cache, whose call would drain in turn,
-//! leaves that to the drain that it was called from, instead of recursing.
+//! one drain at a time a thread and cache: a listener that calls its cache, whose call would drain
+//! in turn, leaves that to the drain that it was called from, instead of recursing.
+//!
+//! A drainer holds no lock while user code runs, and does not wait for the shard's lock afterwards
+//! either: a writer may be stuck in the user's `Eq` under it. If it is taken, the drainer leaves
+//! what it has to give back, its token included, in `left`.
+//!
+//! D1. `left` is something only while the garbage says that somebody drains. Whoever goes by what
+//!     the garbage says about draining takes the lock by [`Shard::lock_settled`], which puts `left`
+//!     back first.
 
-use super::{BITE, Shard, Shared, State};
+use super::{BITE, PATIENCE, Shard, Shared, State};
 use crate::index::Held;
-use crate::platform::sync::{AtomicU64, DrainGuard, MutexGuard, Ordering};
-use crate::retire::Readers;
+use crate::platform::sync::{AtomicU64, DrainGuard, MutexGuard, Ordering, lock_within};
+use crate::retire::{Readers, Ripe};
+
+/// What a step of draining came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Drained {
+    /// Nothing is ripe, or another thread is at it.
+    Nothing,
+    /// A bite, or as much of it as there was time for: there may be more.
+    Some,
+    /// Nothing: the lock was taken for long.
+    Busy,
+}
 
 impl<K, V> Shard<K, V> {
     /// Frees all that is ripe, unless another thread is at it, or this one is: then its outer drain
     /// or the reaper has to.
     pub(crate) fn drain(&self, shared: &Shared<K, V>) {
-        let Some(_drain) = DrainGuard::enter() else { return };
-        while self.drain_some(shared, Readers::Possible) {}
+        self.drain_bites(shared, usize::MAX);
     }
 
-    /// Ends a hold, and frees the entry if it waited only for that. Waits for no lock: where it
-    /// cannot be done from here, this is false and the caller rings for the reaper.
+    /// Like [`drain`](Self::drain), but no more than so many bites.
+    pub(crate) fn drain_bites(&self, shared: &Shared<K, V>, most: usize) {
+        let Some(_drain) = shared.drain_guard() else { return };
+        let mut bites = 0;
+        while bites < most && self.drain_some(shared, Readers::Possible) {
+            bites += 1;
+        }
+    }
+
+    /// Ends a hold, and frees the entry if it waited only for that, with those of its key that
+    /// waited behind it, up to a bite. Waits for no lock: what cannot be done from here the reaper
+    /// has to do, for whom the caller rings if this is false.
     pub(crate) fn release(&self, shared: &Shared<K, V>, held: Held<K, V>) -> bool {
         if !held.release() {
             return true;
         }
         // Release: pairs with the swap in `drain_locked`: who sees it sees the hold gone.
         self.is_released.store(true, Ordering::Release);
-        let Some(_drain) = DrainGuard::enter() else { return false };
-        let Some(state) = self.state.try_lock() else { return false };
-        self.drain_locked(shared, state, Readers::Possible)
+        let Some(_drain) = shared.drain_guard() else { return false };
+        let Some(mut state) = self.state.try_lock() else { return false };
+        self.settle_left(&mut state);
+        if !state.garbage.try_start_draining() {
+            return false;
+        }
+        // AcqRel: as in `drain_locked`.
+        self.is_released.swap(false, Ordering::AcqRel);
+        let Some(ripe) = state.garbage.take_free(BITE) else { return true };
+        let may_be_more = ripe.is_full(BITE);
+        if may_be_more {
+            // Release: as above.
+            self.is_released.store(true, Ordering::Release);
+        }
+        self.dispose(shared, state, ripe, &|| false);
+        !may_be_more
     }
 
     /// Frees everything, also what is not ripe: the last handle is gone.
@@ -39,7 +80,19 @@ impl<K, V> Shard<K, V> {
     /// Frees a bite of what is ripe; true if there may be more. To be called inside a
     /// [`DrainGuard`], unless nobody can call the cache any more.
     pub(crate) fn drain_some(&self, shared: &Shared<K, V>, readers: Readers) -> bool {
-        self.drain_locked(shared, self.state.lock(), readers)
+        self.drain_locked(shared, self.lock_settled(), readers, &|| false) == Drained::Some
+    }
+
+    /// Frees a bite of what is ripe, or less if it `is_over` before that. For the reaper, whom other
+    /// shards wait for: it does not wait long for the lock.
+    pub(crate) fn drain_in_turn(
+        &self,
+        shared: &Shared<K, V>,
+        is_over: &impl Fn() -> bool,
+    ) -> Drained {
+        let Some(mut state) = lock_within(&self.state, PATIENCE) else { return Drained::Busy };
+        self.settle_left(&mut state);
+        self.drain_locked(shared, state, Readers::Possible, is_over)
     }
 
     fn drain_locked(
@@ -47,35 +100,75 @@ impl<K, V> Shard<K, V> {
         shared: &Shared<K, V>,
         mut state: MutexGuard<'_, State<K, V>>,
         readers: Readers,
-    ) -> bool {
+        is_over: &impl Fn() -> bool,
+    ) -> Drained {
         if !state.garbage.try_start_draining() {
-            return false;
+            return Drained::Nothing;
         }
         // AcqRel: pairs with the store in `release`. All that was released before is looked at now,
-        // and set again if the bite does not reach that far.
+        // and set again if this does not reach that far.
         let was_released = self.is_released.swap(false, Ordering::AcqRel);
-        let Some(mut ripe) = state.garbage.take_ripe(BITE, readers) else { return false };
+        let Some(ripe) = state.garbage.take_ripe(BITE, readers) else { return Drained::Nothing };
         if was_released && ripe.is_full(BITE) {
             // Release: as in `release`.
             self.is_released.store(true, Ordering::Release);
         }
+        self.dispose(shared, state, ripe, is_over);
+        Drained::Some
+    }
+
+    /// Takes entries apart until it `is_over`, and gives the rest and the token back.
+    fn dispose(
+        &self,
+        shared: &Shared<K, V>,
+        state: MutexGuard<'_, State<K, V>>,
+        mut ripe: Ripe<K, V>,
+        is_over: &impl Fn() -> bool,
+    ) {
         drop(state);
         ripe.free_tables();
-        while let Some(removed) = ripe.next_removed() {
+        let stride = shared.disposal.stride();
+        for step in 1_usize.. {
+            let Some(removed) = ripe.next_removed() else { break };
             let weight = removed.weight;
             shared.disposal.dispose(removed, &shared.clock);
             add(&self.dropped_weight, weight);
             add(&self.dropped, 1);
+            if step % stride == 0 && is_over() {
+                break;
+            }
         }
-        let mut state = self.state.lock();
-        state.garbage.put_back(ripe);
-        state.garbage.stop_draining();
-        true
+        if ripe.has_free() {
+            // Release: as in `release`. Not all that closures let go of were reached.
+            self.is_released.store(true, Ordering::Release);
+        }
+        match self.state.try_lock() {
+            Some(mut state) => state.garbage.put_back(ripe),
+            None => *self.left.lock() = Some(ripe),
+        }
     }
 
-    /// Whether garbage still waits for its readers or a drainer.
+    /// Takes the lock, with all that drainers have left behind put back (D1).
+    pub(super) fn lock_settled(&self) -> MutexGuard<'_, State<K, V>> {
+        let mut state = self.state.lock();
+        self.settle_left(&mut state);
+        state
+    }
+
+    fn settle_left(&self, state: &mut State<K, V>) {
+        if state.garbage.is_draining() {
+            if let Some(ripe) = self.left.lock().take() {
+                state.garbage.put_back(ripe);
+            }
+        }
+    }
+
+    /// Whether garbage still waits for its readers or a drainer, or may do so: the lock could not be
+    /// had in good time.
     pub(crate) fn needs_draining(&self) -> bool {
-        self.is_released() || self.state.lock().garbage.needs_draining()
+        self.is_released()
+            || self.left.lock().is_some()
+            || lock_within(&self.state, PATIENCE).is_none_or(|state| state.garbage.needs_draining())
     }
 
     pub(super) fn is_released(&self) -> bool {
@@ -90,14 +183,30 @@ impl<K, V> Shard<K, V> {
 
     /// Whether anything is left that is neither held by a closure nor freed.
     pub(crate) fn is_dirty(&self) -> bool {
-        let state = self.state.lock();
+        let state = self.lock_settled();
         state.garbage.is_waiting() || state.garbage.is_draining()
+    }
+}
+
+impl<K, V> Shared<K, V> {
+    /// Marks the current thread as one that drains this cache; `None` if it is one already.
+    pub(crate) fn drain_guard(&self) -> Option<DrainGuard> {
+        DrainGuard::enter(self.address())
+    }
+
+    /// Whether the current thread is inside a drain of this cache.
+    pub(crate) fn is_draining_here(&self) -> bool {
+        DrainGuard::is_active(self.address())
+    }
+
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
     }
 }
 
 /// Adds to a count of which only the drainer, one at a time (R2), is the writer.
 fn add(count: &AtomicU64, more: u64) {
-    // Relaxed: the drainer before this one gave its token back under the shard's lock.
+    // Relaxed: the drainer before this one gave its token back through a lock.
     let before = count.load(Ordering::Relaxed);
     // Release: pairs with the loads in `add_figures` and `audit`: who sees the count sees the
     // destructor's work. Wraps around like what was pushed.

@@ -12,6 +12,7 @@ use crate::platform::clock::{MILLI_NS, ManualClock};
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
 use crate::platform::loom_tests::{Canary, Seen, check, race};
 use crate::platform::sync::{Arc, Ticket, pin, thread, turn_epoch};
+use crate::retire::Readers;
 use crate::stats::Stats;
 
 const FOREVER: Spans = Spans { live_ns: NEVER_NS, idle_ns: NEVER_NS };
@@ -221,6 +222,29 @@ fn loom_two_drainers_free_each_session_once_and_in_order() {
         if events.len() < 2 {
             notes.note(2);
         }
+        scene.clear(2);
+    });
+    seen.assert_all();
+}
+
+/// A drainer comes back while a writer has the lock: it waits for nobody, and its token is not lost.
+#[test]
+fn loom_drainer_that_finds_the_lock_taken_leaves_its_token_behind() {
+    let seen = Seen::new(["given back", "left behind"]);
+    let notes = seen.clone();
+    check(Preemptions(3), Complete, move || {
+        let scene = Scene::new(1, 2);
+        assert!(scene.put(0, 1, 10) && scene.remove(0, 1));
+        scene.shards[0].seal();
+        let other = scene.clone();
+        let drain = || scene.shards[0].drain_some(&scene.shared, Readers::Gone);
+        let (is_drained, [is_in]) = race(drain, [Box::new(move || other.put(0, 2, 20))]);
+        assert!(is_drained && is_in);
+        assert_eq!(scene.names(), [10]);
+        let is_left = scene.shards[0].left.lock().is_some();
+        assert!(!is_left || scene.shards[0].needs_draining(), "D1: nobody would come");
+        notes.note(usize::from(is_left));
+        // D1: else what is removed now could not be freed.
         scene.clear(2);
     });
     seen.assert_all();

@@ -23,8 +23,11 @@ mod sweep;
 mod write;
 
 pub(crate) use dispose::{Disposal, Listener};
+pub(crate) use drain::Drained;
 pub(crate) use sweep::{Eviction, Visit};
 pub(crate) use write::{Mode, NotPut, Snag};
+
+use core::time::Duration;
 
 use crate::budget::{Budget, Load};
 use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
@@ -32,7 +35,7 @@ use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
 use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::removal::RemovalCause;
-use crate::retire::Garbage;
+use crate::retire::{Garbage, Ripe};
 
 pub(crate) struct Shard<K, V> {
     index: Index<K, V>,
@@ -44,6 +47,8 @@ pub(crate) struct Shard<K, V> {
     /// Whether the last hold on an entry that waits for it was released, and no drainer has looked
     /// since.
     is_released: AtomicBool,
+    /// What a drainer had to give back when the lock was taken.
+    left: Mutex<Option<Ripe<K, V>>>,
     /// Which shard this is.
     number: usize,
 }
@@ -84,7 +89,8 @@ pub(crate) struct Shared<K, V> {
 pub(crate) struct After {
     /// The alarm has to ring by then.
     pub(crate) look_ns: u64,
-    /// A batch of garbage is full and sealed: help to get rid of it.
+    /// A batch of garbage is full and sealed, or so much waits that the reaper needs help: help to
+    /// get rid of it.
     pub(crate) has_full_batch: bool,
 }
 
@@ -130,6 +136,7 @@ impl<K, V> Shard<K, V> {
             dropped: AtomicU64::new(0),
             dropped_weight: AtomicU64::new(0),
             is_released: AtomicBool::new(false),
+            left: Mutex::new(None),
             number,
         }
     }
@@ -226,12 +233,20 @@ impl<'s, K, V> Session<'s, K, V> {
     /// Ends the hold of the lock.
     fn close(mut self) -> After {
         let is_full = self.state.garbage.open_len() >= self.shared.batch_entries;
-        let has_full_batch = is_full && self.state.garbage.seal();
+        // Insertions alone make no garbage, but what they put in expires.
+        let is_behind = self.state.garbage.sealed_len() >= MOST_SEALED * self.shared.batch_entries
+            && self.state.inserted % HELPED_BY == 0;
+        let has_full_batch = is_full && self.state.garbage.seal() || is_behind;
         let look_ns = self.state.look_ns;
         After { look_ns: if look_ns < self.told_ns { look_ns } else { NEVER_NS }, has_full_batch }
     }
 }
 
+/// How many full batches may wait before insertions help, too: one of so many.
+const MOST_SEALED: usize = 8;
+const HELPED_BY: u64 = 16;
+/// How long the reaper waits for one shard's lock, whose holder may be stuck in the user's `Eq`.
+const PATIENCE: Duration = Duration::from_millis(1);
 /// As much work as one hold of the lock does.
 pub(crate) const BITE: usize = 128;
 /// A quarter of a second: tables are fitted when a fall is over, not at each step of it.

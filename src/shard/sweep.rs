@@ -1,8 +1,6 @@
 //! What goes through many sessions, a bite at a time: reaping, evicting, clearing, walking.
 
-use core::time::Duration;
-
-use super::{After, BITE, Session, Shard, Shared, State};
+use super::{After, BITE, PATIENCE, Session, Shard, Shared, State};
 use crate::budget::Room;
 use crate::index::Held;
 use crate::ledger::{AHEAD_RECORDS, Coldest, RecordId};
@@ -52,7 +50,9 @@ impl<K, V> Shard<K, V> {
     /// be stuck in the user's `Eq`.
     pub(crate) fn visit(&self, shared: &Shared<K, V>, refile_until_ns: u64) -> Visit {
         let Some(state) = lock_within(&self.state, PATIENCE) else {
-            let look_ns = shared.clock.exact_ns().saturating_add(MILLI_NS);
+            // A clock that moves only when it is told to may stand still for as long as we wait.
+            let ahead_ns = if shared.clock.runs() { MILLI_NS } else { 0 };
+            let look_ns = shared.clock.exact_ns().saturating_add(ahead_ns);
             return Visit {
                 reaped: 0,
                 has_more: false,
@@ -251,7 +251,9 @@ impl<K, V> Session<'_, K, V> {
             has_more_due: state.ledger.is_due_waiting(),
             is_put_off: false,
             look_ns: state.look_ns,
-            has_garbage: state.garbage.needs_draining() || self.shard.is_released(),
+            has_garbage: state.garbage.needs_draining()
+                || self.shard.is_released()
+                || state.garbage.is_draining() && self.shard.left.lock().is_some(),
         }
     }
 
@@ -310,5 +312,3 @@ impl<K, V> Session<'_, K, V> {
 
 /// How many waits for memory are made to overlap: about as many as a processor has under way.
 const FETCHED: usize = 16;
-/// How long the reaper waits for one shard's lock.
-const PATIENCE: Duration = Duration::from_millis(1);

@@ -21,6 +21,8 @@
 //! E2. Whoever sees a ticket ripe sees everything that those pins did.
 
 pub(crate) use imp::*;
+// Set once and read without waiting; the model checkers need not know of it.
+pub(crate) use std::sync::OnceLock;
 
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -102,7 +104,8 @@ impl Domain {
 struct Member {
     handle: LocalHandle,
     claim: Claim,
-    is_draining: Cell<bool>,
+    /// The caches whose garbage this thread is getting rid of, one inside the other; 0 for none.
+    draining: Cell<[usize; MOST_NESTED]>,
     /// Outermost pins so far, as crossbeam counts them too.
     pins: Cell<u32>,
     /// How many of the collector's queue nodes this thread has emptied since it last flushed.
@@ -116,7 +119,7 @@ impl Member {
         Self {
             handle: domain().collector.register(),
             claim: Claim::take(),
-            is_draining: Cell::new(false),
+            draining: Cell::new([0; MOST_NESTED]),
             pins: Cell::new(0),
             emptied: Cell::new(0),
             ended: Cell::new(0),
@@ -176,10 +179,11 @@ fn note_emptied() {
     with_member(|member| member.emptied.set(member.emptied.get() + 1));
 }
 
-/// The pin of a thread whose membership has ended before the thread itself.
+/// The pin of a thread whose membership has ended before the thread itself. It has a new one for as
+/// long as the pin lasts, but no stripe of its own: that goes back at once.
 #[cold]
 fn pin_anyway() -> Pin {
-    Member::join().pin()
+    Pin { stripe: Stripe::SHARED, ..Member::join().pin() }
 }
 
 /// Keeps every entry that its holder can reach from being freed.
@@ -214,6 +218,9 @@ impl Pin {
 pub(crate) struct Ticket(u64);
 
 impl Ticket {
+    /// One that has been ripe since the beginning.
+    pub(crate) const RIPE: Self = Self(0);
+
     /// Takes the next ticket. It turns ripe only if it, or a later one, is deferred.
     pub(crate) fn take() -> Self {
         // AcqRel: a later ticket is taken after whatever was unlinked before an earlier one, so
@@ -285,29 +292,58 @@ pub(crate) fn ripen() {
     }
 }
 
-/// Marks the current thread as one that runs listeners and destructors, so that what they call does
-/// not do the same in turn.
-pub(crate) struct DrainGuard(PhantomData<*mut ()>);
+/// Marks the current thread as one that runs a cache's listeners and destructors, so that what they
+/// call does not do the same in turn. Another cache's they may.
+pub(crate) struct DrainGuard {
+    cache: usize,
+    /// It marks the thread that it was made on.
+    not_send: PhantomData<*mut ()>,
+}
 
 impl DrainGuard {
-    /// `None` if the thread is marked already.
-    pub(crate) fn enter() -> Option<Self> {
-        let was_draining = with_member(|member| member.is_draining.replace(true));
+    /// `None` if the thread is marked already, or for too many caches. `cache` is an address that
+    /// tells it from others.
+    pub(crate) fn enter(cache: usize) -> Option<Self> {
+        debug_assert!(cache != 0, "0 is no cache");
+        let is_marked = with_member(|member| {
+            let mut draining = member.draining.get();
+            let free = draining.iter().position(|&other| other == 0)?;
+            if draining.contains(&cache) {
+                return None;
+            }
+            draining[free] = cache;
+            member.draining.set(draining);
+            Some(())
+        });
         // A thread that is ending cannot be marked; it leaves draining to others.
-        (was_draining == Some(false)).then_some(Self(PhantomData))
+        is_marked.flatten().map(|()| Self { cache, not_send: PhantomData })
     }
 
-    pub(crate) fn is_active() -> bool {
-        with_member(|member| member.is_draining.get()).unwrap_or(true)
+    /// Whether the thread is marked for this cache, or cannot be.
+    pub(crate) fn is_active(cache: usize) -> bool {
+        let is_barred = |draining: [usize; MOST_NESTED]| {
+            draining.contains(&cache) || draining.iter().all(|&other| other != 0)
+        };
+        with_member(|member| is_barred(member.draining.get())).unwrap_or(true)
+    }
+
+    /// Whether the thread is marked for any cache, or cannot be.
+    pub(crate) fn is_any_active() -> bool {
+        with_member(|member| member.draining.get() != [0; MOST_NESTED]).unwrap_or(true)
     }
 }
 
 impl Drop for DrainGuard {
     fn drop(&mut self) {
-        with_member(|member| member.is_draining.set(false));
+        with_member(|member| {
+            let draining = member.draining.get();
+            member.draining.set(draining.map(|other| if other == self.cache { 0 } else { other }));
+        });
     }
 }
 
+/// How many caches' listeners may run inside one another on a thread.
+const MOST_NESTED: usize = 8;
 /// Notes under way at most, in the whole process.
 const MOST_NOTES: u64 = 16;
 /// At every 128th pin crossbeam has the pinning thread take up to 8 old notes from the collector's

@@ -1,0 +1,323 @@
+//! What one slow listener, stuck writer or long queue must not do to everybody else.
+
+use std::cell::Cell;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sundown::{Cache, Lifetime, ManualClock, Reaper, WeakCache};
+
+use super::witness::{Raise, alone, eventually, patience};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn live(lifetime: Duration) -> Lifetime {
+    Lifetime::default().live(lifetime)
+}
+
+thread_local! {
+    /// What this thread's comparisons of keys wait for.
+    static BARRIER: Cell<Option<&'static Barrier>> = const { Cell::new(None) };
+}
+
+/// Where a writer is stopped inside `Eq`, and so inside its shard's lock.
+#[derive(Default)]
+struct Barrier {
+    is_reached: AtomicBool,
+    is_open: AtomicBool,
+}
+
+impl Barrier {
+    fn new() -> &'static Self {
+        Box::leak(Box::default())
+    }
+
+    /// Starts a writer that is stuck until the barrier opens, and waits until it is.
+    fn stop_a_writer<V: Send + Sync + 'static>(
+        &'static self,
+        cache: Cache<Key, V>,
+        key: Key,
+        value: V,
+    ) {
+        thread::spawn(move || {
+            BARRIER.set(Some(self));
+            let _ = cache.insert_if_absent(key, value, Lifetime::default());
+        });
+        eventually("the writer is inside Eq", || self.is_reached.load(Ordering::SeqCst));
+    }
+
+    fn open(&self) {
+        self.is_open.store(true, Ordering::SeqCst);
+    }
+}
+
+#[derive(Debug)]
+struct Key(u64);
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        if let Some(barrier) = BARRIER.get() {
+            barrier.is_reached.store(true, Ordering::SeqCst);
+            while !barrier.is_open.load(Ordering::SeqCst) {
+                thread::sleep(MS);
+            }
+        }
+        self.0 == other.0
+    }
+}
+
+impl Eq for Key {}
+
+/// Does something when it is dropped.
+struct Trap(Option<Box<dyn Fn() + Send + Sync>>);
+
+impl Drop for Trap {
+    fn drop(&mut self) {
+        if let Some(spring) = &self.0 {
+            spring();
+        }
+    }
+}
+
+/// A thousand sessions of a key came and went while a closure held the first one; their events wait
+/// behind its own. Nobody calls when it ends.
+#[test]
+fn all_that_waited_behind_a_held_session_are_told_of() {
+    let _alone = alone();
+    const SESSIONS: u64 = 1_000;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&told);
+    let cache: Cache<u64, u64> = Cache::builder()
+        .max_entries(10)
+        .on_removal(move |_, number, _| log.lock().expect("nobody panics").push(number))
+        .build()
+        .expect("it builds");
+    cache.insert(1, 0).expect("it fits");
+    cache.read(&1, |_| {
+        for number in 1..=SESSIONS {
+            cache.insert(1, number).expect("it fits");
+        }
+        // The reaper has put all but the last one into the queue.
+        thread::sleep(100 * MS);
+        assert_eq!(cache.stats().retired.count, SESSIONS);
+    });
+    eventually("all are told of", || told.lock().expect("nobody panics").len() as u64 == SESSIONS);
+    assert!(told.lock().expect("nobody panics").is_sorted(), "in the order of their removals");
+}
+
+/// One key is replaced faster than its events can be delivered. The other shards have their turn all
+/// the same, whichever shard that key is in.
+#[test]
+fn a_shard_with_garbage_for_ever_leaves_time_for_the_others() {
+    let _alone = alone();
+    const VICTIMS: u64 = 40;
+    for hot in 0..8 {
+        let told = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&told);
+        let cache: Cache<u64, ()> = Cache::builder()
+            .max_entries(1_000)
+            .shards(8)
+            .on_removal(move |key, (), _| {
+                if key == hot {
+                    thread::sleep(3 * MS);
+                } else {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+            .build()
+            .expect("it builds");
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _end = Raise(&stop);
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    cache.insert(hot, ()).expect("it fits");
+                    thread::sleep(MS / 4);
+                }
+            });
+            thread::sleep(50 * MS);
+            for victim in 1_000..1_000 + VICTIMS {
+                cache.insert(victim, ()).expect("it fits");
+                assert!(cache.discard(&victim));
+            }
+            // Those in the same shard have their turn after what went before them.
+            eventually("most are told of", || told.load(Ordering::SeqCst) > VICTIMS / 2);
+        });
+    }
+}
+
+/// A drain is looked up from at each session when others come due, not only after a whole bite.
+#[test]
+fn a_slow_listener_does_not_keep_the_dead_linked() {
+    let _alone = alone();
+    const SLOW: u64 = 100;
+    let told = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&told);
+    let cache: Cache<u64, ()> = Cache::builder()
+        .max_entries(1_000)
+        .shards(1)
+        .on_removal(move |_, (), _| {
+            thread::sleep(20 * MS);
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+        .build()
+        .expect("it builds");
+    for key in 0..SLOW {
+        cache.insert(key, ()).expect("it fits");
+    }
+    cache.insert_for(SLOW, (), live(150 * MS)).expect("it fits");
+    // Fewer than make a caller help.
+    for key in 0..SLOW {
+        assert!(cache.discard(&key));
+    }
+    eventually("it is unlinked", || cache.stats().expired == 1);
+    let told = told.load(Ordering::SeqCst);
+    assert!(told < SLOW, "it had to wait for {told} calls of the listener");
+}
+
+/// The last hold of a removed session frees it; a writer gets stuck in the same shard meanwhile.
+#[test]
+fn a_read_that_frees_its_session_waits_for_no_writer() {
+    let _alone = alone();
+    let barrier = Barrier::new();
+    let cache: Cache<Key, Trap> =
+        Cache::builder().max_entries(10).shards(1).build().expect("it builds");
+    let weak = cache.downgrade();
+    let spring = move || {
+        let cache = weak.upgrade().expect("a handle is left");
+        barrier.stop_a_writer(cache, Key(2), Trap(None));
+    };
+    assert!(cache.insert(Key(1), Trap(Some(Box::new(spring)))).is_ok());
+    assert!(cache.insert(Key(2), Trap(None)).is_ok());
+    let (done, is_done) = mpsc::channel();
+    let reader = cache.clone();
+    let reader = thread::spawn(move || {
+        reader.read(&Key(1), |_| {
+            reader.discard(&Key(1));
+            // The reaper finds it held.
+            eventually("it is in the queue", || reader.stats().reaper_wakeups > 0);
+            thread::sleep(100 * MS);
+        });
+        done.send(()).expect("somebody waits");
+    });
+    let outcome = is_done.recv_timeout(patience());
+    let is_stuck = barrier.is_reached.load(Ordering::SeqCst);
+    barrier.open();
+    outcome.expect("the read waits for the writer");
+    assert!(is_stuck, "the read's thread did not free it");
+    reader.join().expect("nobody panics");
+    eventually("the cache is whole", || cache.audit().is_ok_and(|audit| audit.retired == 0));
+}
+
+/// A writer gets stuck in the very shard that the reaper is draining; another shard's session is due.
+#[test]
+fn a_stuck_writer_keeps_the_reaper_from_no_other_shard() {
+    let _alone = alone();
+    let barrier = Barrier::new();
+    let cache: Cache<Key, Trap> =
+        Cache::builder().max_entries(1_000).shards(64).build().expect("it builds");
+    let weak: OnceLock<WeakCache<Key, Trap>> = OnceLock::from(cache.downgrade());
+    let spring = move || {
+        let cache = weak.get().and_then(WeakCache::upgrade).expect("a handle is left");
+        barrier.stop_a_writer(cache, Key(2), Trap(None));
+    };
+    assert!(cache.insert(Key(2), Trap(Some(Box::new(spring)))).is_ok());
+    let freed = Arc::new(AtomicU64::new(0));
+    for key in 100..164 {
+        let freed = Arc::clone(&freed);
+        let count = move || {
+            freed.fetch_add(1, Ordering::SeqCst);
+        };
+        let lifetime = live(200 * MS);
+        assert!(cache.insert_for(Key(key), Trap(Some(Box::new(count))), lifetime).is_ok());
+    }
+    // The new one is what the writer's key is compared with; the old one springs the trap.
+    assert!(cache.insert(Key(2), Trap(None)).is_ok());
+    let start = Instant::now();
+    while freed.load(Ordering::SeqCst) < 32 && start.elapsed() < patience() {
+        thread::sleep(MS);
+    }
+    let freed = freed.load(Ordering::SeqCst);
+    let is_stuck = barrier.is_reached.load(Ordering::SeqCst);
+    barrier.open();
+    assert!(is_stuck, "nobody was stuck");
+    assert!(freed >= 32, "{freed} of 64 were freed, most of them in other shards");
+}
+
+/// A manual clock stands still while the reaper waits for a lock in vain: it must come again.
+#[test]
+fn a_lock_held_for_long_puts_no_reaper_to_sleep() {
+    let _alone = alone();
+    let (barrier, clock) = (Barrier::new(), ManualClock::new());
+    let cache: Cache<Key, Trap> =
+        Cache::builder().max_entries(10).shards(1).clock(clock.clone()).build().expect("it builds");
+    assert!(cache.insert(Key(1), Trap(None)).is_ok());
+    assert!(cache.insert_for(Key(2), Trap(None), live(50 * MS)).is_ok());
+    barrier.stop_a_writer(cache.clone(), Key(1), Trap(None));
+    clock.advance(Duration::from_secs(1));
+    // The reaper gives up waiting for the lock, more than once.
+    thread::sleep(50 * MS);
+    barrier.open();
+    eventually("it is unlinked", || cache.stats().expired == 1);
+}
+
+/// Two caches: what a listener of one calls on the other is done, and `close` waits for nobody.
+#[test]
+fn a_listener_may_reap_and_close_another_cache() {
+    let _alone = alone();
+    const SESSIONS: u64 = 500;
+    let (dropped, clock) = (Arc::new(AtomicU64::new(0)), ManualClock::new());
+    let other: Cache<u64, Trap> = Cache::builder()
+        .max_entries(10_000)
+        .time_to_live(5 * MS)
+        .clock(clock.clone())
+        .reaper(Reaper::Manual)
+        .build()
+        .expect("it builds");
+    let fill = || {
+        for key in 0..SESSIONS {
+            let dropped = Arc::clone(&dropped);
+            let count = move || {
+                dropped.fetch_add(1, Ordering::SeqCst);
+            };
+            assert!(other.insert(key, Trap(Some(Box::new(count)))).is_ok());
+        }
+    };
+    let (called, seen) = (other.clone(), Arc::clone(&dropped));
+    let cache: Cache<u64, ()> = Cache::builder()
+        .max_entries(10)
+        .reaper(Reaper::Manual)
+        .on_removal(move |key, (), _| {
+            // Other threads' pins may put it off.
+            eventually("everything is freed from inside the listener", || {
+                if key == 1 {
+                    called.reap();
+                } else {
+                    called.close()
+                }
+                seen.load(Ordering::SeqCst) == SESSIONS * key
+            });
+        })
+        .build()
+        .expect("it builds");
+    for key in 1..=2 {
+        fill();
+        clock.advance(if key == 1 { 10 * MS } else { MS });
+        cache.insert(key, ()).expect("it fits");
+        assert!(cache.discard(&key));
+        eventually("the listener has run", || {
+            cache.reap();
+            cache.stats().dropped == key
+        });
+    }
+    assert_eq!((cache.stats().listener_panics, other.stats().expired), (0, SESSIONS));
+    assert_eq!(other.stats().closed, SESSIONS);
+}
