@@ -51,21 +51,18 @@ impl<K, V> Shard<K, V> {
         if !held.release() {
             return true;
         }
-        // Release: pairs with the swap in `drain_locked`: who sees it sees the hold gone.
-        self.is_released.store(true, Ordering::Release);
+        self.note_release();
         let Some(_drain) = shared.drain_guard() else { return false };
         let Some(mut state) = self.state.try_lock() else { return false };
         self.settle_left(&mut state);
         if !state.garbage.try_start_draining() {
             return false;
         }
-        // AcqRel: as in `drain_locked`.
-        self.is_released.swap(false, Ordering::AcqRel);
+        self.take_release();
         let Some(ripe) = state.garbage.take_free(BITE) else { return true };
         let may_be_more = ripe.is_full(BITE);
         if may_be_more {
-            // Release: as above.
-            self.is_released.store(true, Ordering::Release);
+            self.note_release();
         }
         self.dispose(shared, state, ripe, &|| false);
         !may_be_more
@@ -105,13 +102,10 @@ impl<K, V> Shard<K, V> {
         if !state.garbage.try_start_draining() {
             return Drained::Nothing;
         }
-        // AcqRel: pairs with the store in `release`. All that was released before is looked at now,
-        // and set again if this does not reach that far.
-        let was_released = self.is_released.swap(false, Ordering::AcqRel);
+        let was_released = self.take_release();
         let Some(ripe) = state.garbage.take_ripe(BITE, readers) else { return Drained::Nothing };
         if was_released && ripe.is_full(BITE) {
-            // Release: as in `release`.
-            self.is_released.store(true, Ordering::Release);
+            self.note_release();
         }
         self.dispose(shared, state, ripe, is_over);
         Drained::Some
@@ -139,8 +133,7 @@ impl<K, V> Shard<K, V> {
             }
         }
         if ripe.has_free() {
-            // Release: as in `release`. Not all that closures let go of were reached.
-            self.is_released.store(true, Ordering::Release);
+            self.note_release();
         }
         match self.state.try_lock() {
             Some(mut state) => state.garbage.put_back(ripe),
@@ -171,8 +164,21 @@ impl<K, V> Shard<K, V> {
             || lock_within(&self.state, PATIENCE).is_none_or(|state| state.garbage.needs_draining())
     }
 
+    /// Notes that a closure has let go of an entry, of which no drainer has heard since.
+    fn note_release(&self) {
+        // Release: pairs with the swap in `take_release`: who sees it sees the hold gone.
+        self.is_released.store(true, Ordering::Release);
+    }
+
+    /// Whether that was noted. Whoever asks looks at all that was released before, or notes it again
+    /// if it does not get that far.
+    fn take_release(&self) -> bool {
+        // AcqRel: pairs with the store in `note_release`.
+        self.is_released.swap(false, Ordering::AcqRel)
+    }
+
     pub(super) fn is_released(&self) -> bool {
-        // Acquire: pairs with the store in `release`.
+        // Acquire: pairs with the store in `note_release`.
         self.is_released.load(Ordering::Acquire)
     }
 
