@@ -8,7 +8,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use sundown::{Cache, Lifetime, ManualClock, Reaper};
+use sundown::{Builder, Cache, Lifetime, ManualClock, Reaper};
 
 /// The bytes that are asked for and not given back.
 static BYTES: AtomicI64 = AtomicI64::new(0);
@@ -42,6 +42,7 @@ const SLACK_BYTES: i64 = 12 << 10;
 const LIST_BYTES_A_SHARD: i64 = 192;
 
 type Sessions = Cache<u64, u64>;
+type Plan = Builder<u64, u64>;
 
 /// One cache, and what was asked for before it was built.
 struct Scale {
@@ -53,18 +54,19 @@ struct Scale {
 
 impl Scale {
     fn new(max_entries: usize, shards: usize, has_listener: bool) -> Self {
+        Self::with(shards, |builder| {
+            let builder = builder.max_entries(max_entries);
+            if has_listener { builder.on_removal(|_, _, _| ()) } else { builder }
+        })
+    }
+
+    fn with(shards: usize, what: impl FnOnce(Plan) -> Plan) -> Self {
         let clock = ManualClock::new();
         let before = BYTES.load(Ordering::SeqCst);
-        let mut builder = Sessions::builder()
-            .max_entries(max_entries)
-            .shards(shards)
-            .reaper(Reaper::Manual)
-            .clock(clock.clone());
-        if has_listener {
-            builder = builder.on_removal(|_, _, _| ());
-        }
-        let lists = LIST_BYTES_A_SHARD * shards as i64;
-        Self { cache: builder.build().expect("it builds"), clock, before, lists }
+        let builder =
+            Sessions::builder().shards(shards).reaper(Reaper::Manual).clock(clock.clone());
+        let cache = what(builder).build().expect("it builds");
+        Self { cache, clock, before, lists: LIST_BYTES_A_SHARD * shards as i64 }
     }
 
     /// Compares what the cache says with what was asked for.
@@ -102,6 +104,7 @@ fn overhead_is_what_the_allocator_counts() {
     // The collector and this thread's share in it are there from the first use on.
     Scale::new(10, 1, false).cache.insert(1, 1).expect("there is room");
     an_empty_cache();
+    levels_of_pressure();
     sessions_over_all_levels_of_the_wheels();
     tables_that_wait_for_their_readers();
     sessions_that_closures_hold();
@@ -113,6 +116,26 @@ fn an_empty_cache() {
         // The least of it: the tournament's ranks, 48 bytes a shard.
         assert!(told > 48 * shards as i64, "{told} of {shards} shards");
     }
+}
+
+/// Of many caches, for what a cache's levels take is less than the slack.
+fn levels_of_pressure() {
+    const CACHES: i64 = 100;
+    let levels = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
+    let watched = || {
+        Scale::with(1, |builder| {
+            let builder = builder.max_entries(1_000).max_weight(1_000).weigher(|_, _| 1);
+            builder.on_pressure(levels, |_| ())
+        })
+    };
+    let before = BYTES.load(Ordering::SeqCst);
+    let scales: Vec<_> = (0..CACHES).map(|_| watched()).collect();
+    let list = (scales.capacity() * size_of::<Scale>()) as i64;
+    let counted = BYTES.load(Ordering::SeqCst) - before - list;
+    let told: i64 = scales.iter().map(|scale| scale.cache.stats().overhead_bytes as i64).sum();
+    // The callback, and what holds it and the clock, are left out.
+    let off = (told - counted) / CACHES;
+    assert!(off.abs() < 512, "told {told}, counted {counted}, off {off} a cache");
 }
 
 fn sessions_over_all_levels_of_the_wheels() {

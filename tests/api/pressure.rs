@@ -120,6 +120,28 @@ fn weight_has_levels_of_its_own_and_a_heavy_session_passes_two() {
 }
 
 #[test]
+fn entries_come_with_their_weight_which_without_a_weigher_is_one_each() {
+    let (_, told, builder) = watched(Cache::builder().max_entries(1_000), &[0.25, 0.5, 0.75]);
+    let cache = builder.shards(1).build().unwrap();
+    for key in 0..1_000 {
+        cache.insert(key, 5).unwrap();
+    }
+    // Passes all levels before the first is told.
+    cache.clear();
+    let pressures: Vec<_> = told.try_iter().collect();
+    assert_eq!(pressures.len(), 6);
+    assert!(pressures.iter().all(|told| told.weight == told.entries as u64), "{pressures:?}");
+
+    let builder = Cache::builder().max_entries(4).weigher(|_, &weight| weight);
+    let (_, told, builder) = watched(builder, &[0.5]);
+    let cache = builder.build().unwrap();
+    cache.insert(1, 5).unwrap();
+    cache.insert(2, 50).unwrap();
+    let pressure = told.try_recv().unwrap();
+    assert_eq!((pressure.cap, pressure.entries, pressure.weight), (Cap::Entries, 2, 55));
+}
+
+#[test]
 fn what_finds_no_room_for_its_weight_passes_no_level_of_entries() {
     let builder = Cache::builder().max_entries(4).max_weight(100).weigher(|_, &weight| weight);
     let (_, told, builder) = watched(builder.on_full(OnFull::Reject), &[0.5, 0.95]);
