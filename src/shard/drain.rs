@@ -122,14 +122,18 @@ impl<K, V> Shard<K, V> {
         drop(state);
         ripe.free_tables();
         let stride = shared.disposal.stride();
-        for step in 1_usize.. {
-            let Some(removed) = ripe.next_removed() else { break };
+        let mut until_look = stride;
+        while let Some(removed) = ripe.next_removed() {
             let weight = removed.weight;
             shared.disposal.dispose(removed, &shared.clock);
             add(&self.dropped_weight, weight);
             add(&self.dropped, 1);
-            if step % stride == 0 && is_over() {
-                break;
+            until_look -= 1;
+            if until_look == 0 {
+                if is_over() {
+                    break;
+                }
+                until_look = stride;
             }
         }
         if ripe.has_free() {
