@@ -10,7 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use sundown::{Cache, Lifetime, ManualClock, Reaper};
 
@@ -120,6 +120,11 @@ fn come_back(what: &str, before: i64) {
         assert!(start.elapsed() < PATIENCE, "{what}: {over} bytes more than the {before} before");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits until the threads have ended, their thread-locals too, which a scope does not wait for.
+fn end_of<'s>(threads: impl IntoIterator<Item = ScopedJoinHandle<'s, ()>>) {
+    threads.into_iter().for_each(|thread| thread.join().expect("no thread panics"));
 }
 
 fn roomy(most: usize) -> Cache<u64, Value> {
@@ -329,16 +334,15 @@ fn threads_that_used_the_cache_and_ended_leave_nothing() {
     let generation = |threads: u64| {
         for number in 0..threads {
             thread::scope(|scope| {
-                for _ in 0..2 {
-                    scope.spawn(|| {
-                        for key in 0..50 {
-                            let value = Value::new();
-                            assert!(cache.insert(number % 7 * 50 + key, value).is_ok());
-                            cache.read(&key, |_| ());
-                            cache.discard(&(key * 3));
-                        }
-                    });
-                }
+                let work = || {
+                    for key in 0..50 {
+                        let value = Value::new();
+                        assert!(cache.insert(number % 7 * 50 + key, value).is_ok());
+                        cache.read(&key, |_| ());
+                        cache.discard(&(key * 3));
+                    }
+                };
+                end_of([scope.spawn(work), scope.spawn(work)]);
             });
         }
         cache.clear();
@@ -362,9 +366,10 @@ fn threads_that_used_the_cache_and_went_quiet_keep_no_value_and_little_memory() 
     let (is_done, may_end) =
         (Barrier::new(THREADS as usize + 1), Barrier::new(THREADS as usize + 1));
     thread::scope(|scope| {
+        let mut threads = Vec::new();
         for number in 0..THREADS as u64 {
             let (cache, is_done, may_end) = (&cache, &is_done, &may_end);
-            scope.spawn(move || {
+            threads.push(scope.spawn(move || {
                 let keys = number * 1_000..(number + 1) * 1_000;
                 fill(cache, keys.clone(), Lifetime::default().live(Duration::from_millis(300)));
                 for key in keys {
@@ -376,7 +381,7 @@ fn threads_that_used_the_cache_and_went_quiet_keep_no_value_and_little_memory() 
                 }
                 is_done.wait();
                 may_end.wait();
-            });
+            }));
         }
         is_done.wait();
         let end = AtLast(|| {
@@ -386,6 +391,7 @@ fn threads_that_used_the_cache_and_went_quiet_keep_no_value_and_little_memory() 
         // Registered with the collector, and a thread's own block of the standard library.
         come_back("while the threads are quiet", before + THREADS * QUIET_THREAD_BYTES);
         drop(end);
+        end_of(threads);
     });
     // What the ended threads had registered, 2 KB each, is collected as the next one reads.
     for key in 0..10_000 {
@@ -417,10 +423,11 @@ fn with_readers_that_cleaned_up(readers: usize, then: impl FnOnce(AtLast<&dyn Fn
     assert!(cache.insert(0, Slow).is_ok());
     let may_end = Barrier::new(readers + 1);
     thread::scope(|scope| {
+        let mut threads = Vec::new();
         for _ in 0..readers {
             let (inside, is_read) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
             let (meet, done, cache, may_end) = (inside.clone(), is_read.clone(), &cache, &may_end);
-            scope.spawn(move || {
+            threads.push(scope.spawn(move || {
                 let meet = move || {
                     meet.wait();
                     meet.wait();
@@ -434,7 +441,7 @@ fn with_readers_that_cleaned_up(readers: usize, then: impl FnOnce(AtLast<&dyn Fn
                 }
                 IN_A_PIN.set(None);
                 may_end.wait();
-            });
+            }));
             for _ in 0..NOTED_TIMES {
                 inside.wait();
                 // As many notes as may be under way, none of which comes due while the reader is
@@ -450,6 +457,7 @@ fn with_readers_that_cleaned_up(readers: usize, then: impl FnOnce(AtLast<&dyn Fn
         then(AtLast(&|| {
             may_end.wait();
         }));
+        end_of(threads);
     });
 }
 

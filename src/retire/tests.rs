@@ -73,9 +73,9 @@ impl Yard {
     }
 
     /// What one drainer takes apart who gets no further than so many; all may be ripe.
-    fn step_cut_off(&mut self, after: usize) -> Vec<u32> {
+    fn step_cut_off(&mut self, limit: usize, after: usize) -> Vec<u32> {
         assert!(self.garbage.try_start_draining(), "R2: nobody drains");
-        let mut ripe = self.garbage.take_ripe(128, Readers::Gone).expect("there is garbage");
+        let mut ripe = self.garbage.take_ripe(limit, Readers::Gone).expect("there is garbage");
         ripe.free_tables();
         let keys = (0..after).map_while(|_| Some(ripe.next_removed()?.key)).collect();
         self.garbage.put_back(ripe);
@@ -279,7 +279,7 @@ fn what_a_drainer_does_not_get_to_goes_back_in_order() {
         yard.push(8, 8, 8);
         assert!(yard.garbage.seal());
         assert!(first.release());
-        let mut keys = yard.step_cut_off(cut);
+        let mut keys = yard.step_cut_off(128, cut);
         assert_eq!(keys.len(), cut.min(3), "1 and 4, which were held, and 8");
         yard.check(5 - keys.len() as u64);
         keys.extend(yard.drain());
@@ -297,12 +297,10 @@ fn what_is_cut_off_is_ripe_and_comes_before_what_was_sealed_later() {
         yard.push(key, key, u64::from(key));
         assert!(key % 3 != 0 || yard.garbage.seal());
     }
-    assert_eq!(yard.step_cut_off(4), [1, 2, 3, 4]);
-    assert_eq!((yard.garbage.sealed_len(), yard.garbage.waiting_since_ns()), (2, Some(1)));
-    yard.push(7, 7, 7);
-    assert!(yard.garbage.seal());
-    assert_eq!(yard.step(128, Readers::Possible), Some(vec![5, 6]), "their ticket was ripe");
-    assert_eq!(yard.drain(), [7]);
+    assert_eq!(yard.step_cut_off(3, 1), [1]);
+    assert_eq!((yard.garbage.sealed_len(), yard.garbage.waiting_since_ns()), (5, Some(1)));
+    assert_eq!(yard.step(2, Readers::Possible), Some(vec![2, 3]), "their ticket was ripe");
+    assert_eq!(yard.drain(), [4, 5, 6]);
 }
 
 /// Moving an entry behind a held one is work under the lock like any other.
