@@ -237,9 +237,9 @@ impl<K, V> Garbage<K, V> {
                     break;
                 }
                 ripe.free.extend(queue.entries.pop_front());
+                ripe.since_ns = ripe.since_ns.min(queue.since_ns);
                 *taken += 1;
             }
-            ripe.since_ns = ripe.since_ns.min(queue.since_ns);
             !queue.entries.is_empty()
         });
     }
@@ -272,8 +272,9 @@ impl<K, V> Garbage<K, V> {
         since_ns: u64,
     ) -> &mut VecDeque<Unlinked<K, V>> {
         let hash = unlinked.hash();
-        let known = self.held.iter().position(|queue| self.is_ordered && queue.hash == hash);
-        let place = known.unwrap_or_else(|| {
+        let queue_of = |queue: &Queue<K, V>| queue.hash == hash;
+        let known = self.is_ordered.then(|| self.held.iter().position(queue_of));
+        let place = known.flatten().unwrap_or_else(|| {
             let entries = VecDeque::with_capacity(1);
             self.held.push(Queue { hash, since_ns, entries });
             self.held.len() - 1

@@ -11,7 +11,8 @@ use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::hasher::KeyHash;
 use crate::platform::stripe::Tally;
 use crate::platform::sync::{
-    Arc, AtomicU64, AtomicUsize, Mutex, Ordering, Ticket, is_pinned, nap, ripen, thread, turn_epoch,
+    Arc, AtomicU64, AtomicUsize, DrainGuard, Mutex, Ordering, Ticket, is_pinned, nap, ripen,
+    thread, turn_epoch,
 };
 use crate::reaper::Alarm;
 use crate::removal::{OnFull, RemovalCause};
@@ -135,9 +136,9 @@ impl<K, V, S> Core<K, V, S> {
 
     /// Helps to get rid of a shard's garbage: two rounds, without waiting for anybody.
     pub(super) fn help(&self, shard: &Shard<K, V>) {
-        // A pinned thread would wait for itself, and inside a listener the outer drain goes on. The
-        // reaper, who was told of the garbage, comes anyway.
-        if is_pinned() || self.shared.is_draining_here() {
+        // A pinned thread would wait for itself, and inside a listener, of whatever cache, the outer
+        // drain goes on: it may be another reaper's. Ours, who was told of the garbage, comes anyway.
+        if is_pinned() || DrainGuard::is_any_active() {
             return;
         }
         Ticket::defer();
@@ -223,7 +224,7 @@ impl<K, V, S> Core<K, V, S> {
         let mut is_unripe = false;
         for &number in &round.dirty {
             let shard = &self.shards[number];
-            loop {
+            for _ in 0..MOST_BITES {
                 match shard.drain_in_turn(&self.shared, &is_over) {
                     Drained::Some if is_over() => {
                         round.drain_first = (number + 1) % shards;
@@ -277,7 +278,8 @@ impl<K, V, S> Core<K, V, S> {
         }
         Ticket::defer();
         ripen();
-        for shard in &self.shards {
+        // Twice: who had a shard's token the first time may have stopped early.
+        for shard in self.shards.iter().chain(&self.shards) {
             shard.drain(&self.shared);
         }
     }
@@ -305,6 +307,8 @@ impl<K, V, S> Core<K, V, S> {
     /// The end: no handle is left, so nobody is inside, and everything is freed.
     pub(super) fn finish(&self) {
         self.shut();
+        // Where this thread is inside a drain of this cache, it is marked already.
+        let _drain = self.shared.drain_guard();
         for shard in &self.shards {
             shard.drain_all(&self.shared);
         }
@@ -384,5 +388,8 @@ const MOST_REFILE_NS: u64 = 5 * MILLI_NS;
 const LEAST_DRAIN_NS: u64 = 2 * MILLI_NS;
 /// How long what is due is unlinked before some of it is freed.
 const MOST_REAP_NS: u64 = 10 * MILLI_NS;
+/// How many bites of a shard's garbage the reaper gets rid of before the next shard's, also where
+/// the clock stands still.
+const MOST_BITES: usize = 256;
 /// How many bites of garbage one call helps to get rid of.
 const MOST_HELP: usize = 4;

@@ -52,6 +52,8 @@ impl<K, V> Shard<K, V> {
             return true;
         }
         self.note_release();
+        // Inside another cache's listener others wait for its thread.
+        let most = if DrainGuard::is_any_active() { 1 } else { BITE };
         let Some(_drain) = shared.drain_guard() else { return false };
         let Some(mut state) = self.state.try_lock() else { return false };
         self.settle_left(&mut state);
@@ -59,8 +61,8 @@ impl<K, V> Shard<K, V> {
             return false;
         }
         self.take_release();
-        let Some(ripe) = state.garbage.take_free(BITE) else { return true };
-        let may_be_more = ripe.is_full(BITE);
+        let Some(ripe) = state.garbage.take_free(most) else { return true };
+        let may_be_more = ripe.is_full(most);
         if may_be_more {
             self.note_release();
         }
@@ -152,9 +154,11 @@ impl<K, V> Shard<K, V> {
         state
     }
 
+    /// Who has just now its hands on `left` counts as still draining.
     fn settle_left(&self, state: &mut State<K, V>) {
         if state.garbage.is_draining() {
-            if let Some(ripe) = self.left.lock().take() {
+            let left = self.left.try_lock().and_then(|mut left| left.take());
+            if let Some(ripe) = left {
                 state.garbage.put_back(ripe);
             }
         }
@@ -164,8 +168,13 @@ impl<K, V> Shard<K, V> {
     /// had in good time.
     pub(crate) fn needs_draining(&self) -> bool {
         self.is_released()
-            || self.left.lock().is_some()
+            || self.has_left()
             || lock_within(&self.state, PATIENCE).is_none_or(|state| state.garbage.needs_draining())
+    }
+
+    /// Whether a drainer has left something behind, or is about to.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.try_lock().is_none_or(|left| left.is_some())
     }
 
     /// Notes that a closure has let go of an entry, of which no drainer has heard since.
@@ -191,10 +200,10 @@ impl<K, V> Shard<K, V> {
         self.state.lock().garbage.seal();
     }
 
-    /// Whether anything is left that is neither held by a closure nor freed.
+    /// Whether anything is left that is neither held by a closure nor freed, or may be.
     pub(crate) fn is_dirty(&self) -> bool {
         let state = self.lock_settled();
-        state.garbage.is_waiting() || state.garbage.is_draining()
+        self.is_released() || state.garbage.is_waiting() || state.garbage.is_draining()
     }
 }
 

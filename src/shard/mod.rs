@@ -230,13 +230,19 @@ impl<'s, K, V> Session<'s, K, V> {
         }
     }
 
+    /// Ends the hold of the lock after an insertion. Insertions alone make no garbage, but what they
+    /// put in expires: where the reaper falls behind, some of them help.
+    fn close_put(self) -> After {
+        let is_behind = self.state.garbage.sealed_len() >= MOST_SEALED * self.shared.batch_entries
+            && self.state.inserted % HELPED_BY == 0;
+        let after = self.close();
+        After { has_full_batch: after.has_full_batch || is_behind, ..after }
+    }
+
     /// Ends the hold of the lock.
     fn close(mut self) -> After {
         let is_full = self.state.garbage.open_len() >= self.shared.batch_entries;
-        // Insertions alone make no garbage, but what they put in expires.
-        let is_behind = self.state.garbage.sealed_len() >= MOST_SEALED * self.shared.batch_entries
-            && self.state.inserted % HELPED_BY == 0;
-        let has_full_batch = is_full && self.state.garbage.seal() || is_behind;
+        let has_full_batch = is_full && self.state.garbage.seal();
         let look_ns = self.state.look_ns;
         After { look_ns: if look_ns < self.told_ns { look_ns } else { NEVER_NS }, has_full_batch }
     }

@@ -253,7 +253,7 @@ impl<K, V> Session<'_, K, V> {
             look_ns: state.look_ns,
             has_garbage: state.garbage.needs_draining()
                 || self.shard.is_released()
-                || state.garbage.is_draining() && self.shard.left.lock().is_some(),
+                || state.garbage.is_draining() && self.shard.has_left(),
         }
     }
 

@@ -88,7 +88,7 @@ impl<K: Eq, V> Shard<K, V> {
         }
         room.spend(need);
         shared.budget.release(had.beyond(wanted));
-        Ok(session.close())
+        Ok(session.close_put())
     }
 }
 

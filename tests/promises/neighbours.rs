@@ -321,3 +321,46 @@ fn a_listener_may_reap_and_close_another_cache() {
     assert_eq!((cache.stats().listener_panics, other.stats().expired), (0, SESSIONS));
     assert_eq!(other.stats().closed, SESSIONS);
 }
+
+/// A listener that inserts into another cache does not run that one's listener, which may be slow:
+/// its own cache's reaper would wait for it.
+#[test]
+fn a_listener_does_not_do_another_caches_work() {
+    let _alone = alone();
+    thread_local! {
+        static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+    }
+    let (told, inside) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (count, nested) = (Arc::clone(&told), Arc::clone(&inside));
+    let other: Cache<u64, u64> = Cache::builder()
+        .max_entries(10)
+        .shards(1)
+        .reaper(Reaper::Manual)
+        .on_removal(move |_, _, _| {
+            count.fetch_add(1, Ordering::SeqCst);
+            nested.fetch_add(u64::from(IS_INSIDE.get()), Ordering::SeqCst);
+        })
+        .build()
+        .expect("it builds");
+    let into = other.clone();
+    let cache: Cache<u64, u64> = Cache::builder()
+        .max_entries(10)
+        .shards(1)
+        .on_removal(move |_, number, _| {
+            IS_INSIDE.set(true);
+            into.insert(1, number).expect("it fits");
+            IS_INSIDE.set(false);
+        })
+        .build()
+        .expect("it builds");
+    for number in 0..2_000 {
+        cache.insert(1, number).expect("it fits");
+    }
+    drop(cache);
+    assert_eq!(other.stats().inserted, 2_000);
+    eventually("all are told of", || {
+        other.reap();
+        told.load(Ordering::SeqCst) == 1_999
+    });
+    assert_eq!(inside.load(Ordering::SeqCst), 0);
+}
