@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sundown::{Cache, Lifetime, ManualClock, Reaper, WeakCache};
 
-use super::witness::{Raise, alone, eventually, patience};
+use super::witness::{Lateness, Raise, SOON, alone, control, eventually, is_on_time, patience};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -363,4 +363,49 @@ fn a_listener_does_not_do_another_caches_work() {
         told.load(Ordering::SeqCst) == 1_999
     });
     assert_eq!(inside.load(Ordering::SeqCst), 0);
+}
+
+/// Sessions that were used are filed anew before their slot begins, by the tens of thousands. A
+/// listener that never comes to its end must not keep the reaper from it, or the dead among them
+/// stay linked.
+#[test]
+fn a_saturated_listener_does_not_keep_the_wheel_from_turning() {
+    let _alone = alone();
+    const BULK: u64 = 60_000;
+    const DEAD: u64 = 100;
+    is_on_time("unlinking the unused", SOON, || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_quick = Arc::clone(&stop);
+        let cache: Cache<u64, ()> = Cache::builder()
+            .max_entries(200_000)
+            .shards(1)
+            .time_to_idle(Duration::from_secs(2))
+            .on_removal(move |key, (), _| {
+                if key >= 1 << 32 && !is_quick.load(Ordering::SeqCst) {
+                    thread::sleep(20 * MS);
+                }
+            })
+            .build()
+            .expect("it builds");
+        for key in 0..BULK + DEAD {
+            cache.insert(key, ()).expect("it fits");
+        }
+        let deadline = Instant::now() + Duration::from_secs(2);
+        thread::scope(|scope| {
+            let _end = Raise(&stop);
+            scope.spawn(|| {
+                for key in (1_u64 << 32..).take_while(|_| !stop.load(Ordering::SeqCst)) {
+                    cache.insert(key, ()).expect("it fits");
+                    cache.discard(&key);
+                    thread::sleep(3 * MS);
+                }
+            });
+            thread::sleep(500 * MS);
+            assert!((0..BULK).all(|key| cache.touch(&key)), "they have two seconds");
+            let control = control(deadline).join().expect("it only sleeps");
+            // By time, whatever has become of their events.
+            eventually("they are unlinked", || cache.stats().idle >= DEAD);
+            Lateness { observed: deadline.elapsed(), control }
+        })
+    });
 }
