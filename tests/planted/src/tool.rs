@@ -90,7 +90,8 @@ impl Tool {
         Ok((outcome, took))
     }
 
-    /// How long a test may take with a bug, which takes `clean` without it. A model has more to explore with some bugs, and ends all the same.
+    /// How long a test may take with a bug, which takes `clean` without it. A model has more to
+    /// explore with some bugs, and ends all the same.
     pub(crate) fn patience(self, clean: Option<Duration>) -> Duration {
         let is_model = matches!(self, Self::Loom | Self::Shuttle);
         clean
