@@ -219,3 +219,10 @@ fn a_dead_session_keeps_its_place_until_it_is_unlinked() {
     assert_eq!((stage.cache.len(), stage.cache.peek("b")), (2, Some(2)));
     assert_eq!(stage.events(), [("a", 1, RemovalCause::Expired)]);
 }
+
+#[test]
+fn the_greatest_cap_there_is_fits_into_one_shard() {
+    let stage = Stage::new(|builder| builder.max_entries(usize::MAX).shards(1));
+    stage.put("a", 1);
+    assert_eq!(stage.cache.get("a"), Some(1));
+}

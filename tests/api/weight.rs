@@ -186,3 +186,17 @@ fn both_caps_hold_together() {
     stage.put("e", 9);
     assert_eq!((stage.cache.len(), stage.cache.weight()), (2, 10), "three would be too heavy");
 }
+
+/// Without a cap on weight the sum itself is one: nothing wraps around, and nobody is lost.
+#[test]
+fn weights_without_a_cap_stay_below_two_to_the_64() {
+    let stage = Stage::new(|builder| {
+        builder.max_entries(10).weigher(|_, &value| u64::MAX / u64::from(value))
+    });
+    stage.put("a", 1);
+    assert_eq!(stage.cache.weight(), u64::MAX);
+    stage.put("b", 2);
+    assert_eq!((stage.cache.len(), stage.cache.weight()), (1, u64::MAX / 2));
+    assert_eq!((stage.cache.get("b"), stage.cache.stats().evicted), (Some(2), 1));
+    stage.cache.audit().expect("it is whole");
+}
