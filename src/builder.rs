@@ -93,8 +93,8 @@ impl<K, V, S> Builder<K, V, S> {
     /// Says what a session weighs; called once for each insertion and update, outside every lock.
     ///
     /// A weight of 0 counts as 1. All weights together stay below 2^64, as if that were a cap where
-    /// [`max_weight`](Self::max_weight) sets none. If it panics, the call that it was for panics and nothing has
-    /// changed.
+    /// [`max_weight`](Self::max_weight) sets none. If it panics, the call that it was for panics and
+    /// nothing has changed.
     pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
         self.weigher = Some(Box::new(weigher));
         self

@@ -231,7 +231,7 @@ impl<K, V, S> Core<K, V, S> {
                         return false;
                     }
                     Drained::Some => {}
-                    Drained::Nothing | Drained::Busy => break,
+                    Drained::Nothing | Drained::Taken | Drained::Busy => break,
                 }
             }
             is_unripe |= shard.needs_draining();
@@ -278,9 +278,10 @@ impl<K, V, S> Core<K, V, S> {
         }
         Ticket::defer();
         ripen();
-        // Twice: who had a shard's token the first time may have stopped early.
-        for shard in self.shards.iter().chain(&self.shards) {
-            shard.drain(&self.shared);
+        let is_taken = |&number: &usize| self.shards[number].drain(&self.shared) == Drained::Taken;
+        let taken: Vec<_> = (0..self.shards.len()).filter(is_taken).collect();
+        for number in taken {
+            self.shards[number].drain(&self.shared);
         }
     }
 

@@ -10,11 +10,8 @@ use crate::shard::{After, BITE, Eviction};
 
 impl<K, V, S> Core<K, V, S> {
     /// Finds room for what `room` lacks of `need`: what is due goes first, with its true cause, then
-    /// the least recently used, but for the one `spared`. False if the cache rejects, or if nothing
-    /// is left to evict because other insertions hold all room, as often as `waits` says.
-    ///
-    /// True also if the caller had better look again before it waits: the one that it has spared
-    /// may have left meanwhile, and its record be another one's.
+    /// the least recently used, but for the one `spared`. Waits for other insertions that hold all
+    /// room, as often as `waits` says.
     ///
     /// One gatherer at a time; each step holds one shard's lock for a bite.
     pub(super) fn gather(
@@ -23,7 +20,7 @@ impl<K, V, S> Core<K, V, S> {
         need: Load,
         spared: Option<Spared>,
         (follow_ups, waits): (&mut FollowUps, &mut usize),
-    ) -> bool {
+    ) -> Gathered {
         loop {
             let mut view = self.view.lock();
             let found = self.gather_alone(&mut view, room, need, spared, follow_ups);
@@ -32,13 +29,13 @@ impl<K, V, S> Core<K, V, S> {
                 view.coldness.set(number, 0);
             }
             drop(view);
-            if let Some(is_found) = found {
-                return is_found;
+            if let Some(found) = found {
+                return found;
             }
             // All room is held by insertions between reserving and linking, which may be waiting
             // for their turn to gather more, or for a processor.
             if *waits == 0 {
-                return false;
+                return Gathered::Nothing;
             }
             *waits -= 1;
             if *waits >= MOST_NAPS {
@@ -47,7 +44,7 @@ impl<K, V, S> Core<K, V, S> {
                 nap()
             }
             if spared.is_some() {
-                return true;
+                return Gathered::LookAgain;
             }
         }
     }
@@ -68,19 +65,19 @@ impl<K, V, S> Core<K, V, S> {
         need: Load,
         spared: Option<Spared>,
         follow_ups: &mut FollowUps,
-    ) -> Option<bool> {
+    ) -> Option<Gathered> {
         let now_ns = self.shared.clock.exact_ns();
         loop {
             if room.try_cover(need) || self.reap_due(now_ns, view, room, need, follow_ups) {
-                return Some(true);
+                return Some(Gathered::Room);
             }
             // The reaper may have been faster at what is due: it gives the room back before it
             // publishes that nothing is due any more.
             if room.try_cover(need) {
-                return Some(true);
+                return Some(Gathered::Room);
             }
             if self.on_full == OnFull::Reject {
-                return Some(false);
+                return Some(Gathered::Nothing);
             }
             if !self.evict_coldest(now_ns, &mut view.coldness, room, spared, follow_ups) {
                 return None;
@@ -186,6 +183,18 @@ impl<K, V, S> Core<K, V, S> {
             }
         }
     }
+}
+
+/// What gathering came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gathered {
+    /// There is room.
+    Room,
+    /// None yet. The session that was spared may have left meanwhile, and its record be another
+    /// one's: the caller has to look again.
+    LookAgain,
+    /// None: the cache rejects, or nothing is left to evict and waiting was in vain.
+    Nothing,
 }
 
 /// What one gatherer at a time knows of the shards.

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
-use super::gather::{FollowUps, MOST_WAITS};
+use super::gather::{FollowUps, Gathered, MOST_WAITS};
 use super::{Cache, Hold};
 use crate::budget::Room;
 use crate::error::{Reason, Rejected};
@@ -189,10 +189,10 @@ where
                     Snag::Lost => return Err((back, None)),
                     Snag::NeedsRoom(need, spared) => {
                         let spared = spared.map(|id| (number, id));
-                        if !core.gather(&mut room, need, spared, (follow_ups, &mut waits)) {
-                            return Err((back, Some(Reason::Full)));
+                        match core.gather(&mut room, need, spared, (follow_ups, &mut waits)) {
+                            Gathered::Room | Gathered::LookAgain => fresh = back,
+                            Gathered::Nothing => return Err((back, Some(Reason::Full))),
                         }
-                        fresh = back;
                     }
                 },
             }

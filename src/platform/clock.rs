@@ -302,6 +302,19 @@ mod tests {
     }
 
     #[test]
+    fn sleepers_wake_once_a_year_after_a_resume_and_else_not_in_vain() {
+        let [hour, century] = [3_600, 100 * 366 * 86_400].map(|secs| secs * 1_000_000_000);
+        let monotonic = Clock::monotonic();
+        assert_eq!(monotonic.longest_sleep(hour), Some(Duration::from_secs(3_600)));
+        assert_eq!(monotonic.longest_sleep(century), Some(Duration::from_secs(366 * 86_400)));
+        assert_eq!(monotonic.longest_sleep(NEVER_NS - 1), None, "beyond where clocks stop");
+        let boottime = Clock::boottime();
+        assert_eq!(boottime.longest_sleep(1), Some(Duration::from_nanos(1)));
+        assert_eq!(boottime.longest_sleep(NEVER_NS), Some(Duration::from_secs(10)));
+        assert_eq!(Clock::from(ManualClock::new()).longest_sleep(hour), None);
+    }
+
+    #[test]
     fn manual_clock_saturates_at_the_end_of_time() {
         let manual = ManualClock::new();
         manual.advance(Duration::MAX);

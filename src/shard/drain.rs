@@ -20,8 +20,10 @@ use crate::retire::{Readers, Ripe};
 /// What a step of draining came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Drained {
-    /// Nothing is ripe, or another thread is at it.
+    /// Nothing is ripe.
     Nothing,
+    /// Nothing: another drain is at it, which may stop early.
+    Taken,
     /// A bite, or as much of it as there was time for: there may be more.
     Some,
     /// Nothing: the lock was taken for long.
@@ -31,16 +33,20 @@ pub(crate) enum Drained {
 impl<K, V> Shard<K, V> {
     /// Frees all that is ripe, unless another thread is at it, or this one is: then its outer drain
     /// or the reaper has to.
-    pub(crate) fn drain(&self, shared: &Shared<K, V>) {
-        self.drain_bites(shared, usize::MAX);
+    pub(crate) fn drain(&self, shared: &Shared<K, V>) -> Drained {
+        self.drain_bites(shared, usize::MAX)
     }
 
-    /// Like [`drain`](Self::drain), but no more than so many bites.
-    pub(crate) fn drain_bites(&self, shared: &Shared<K, V>, most: usize) {
-        let Some(_drain) = shared.drain_guard() else { return };
+    /// Like [`drain`](Self::drain), but no more than so many bites. Tells what the last one came to.
+    pub(crate) fn drain_bites(&self, shared: &Shared<K, V>, most: usize) -> Drained {
+        let Some(_drain) = shared.drain_guard() else { return Drained::Taken };
         let mut bites = 0;
-        while bites < most && self.drain_some(shared, Readers::Possible) {
+        loop {
+            let drained = self.drain_some(shared, Readers::Possible);
             bites += 1;
+            if drained != Drained::Some || bites == most {
+                return drained;
+            }
         }
     }
 
@@ -73,13 +79,13 @@ impl<K, V> Shard<K, V> {
     /// Frees everything, also what is not ripe: the last handle is gone.
     pub(crate) fn drain_all(&self, shared: &Shared<K, V>) {
         self.state.lock().garbage.seal();
-        while self.drain_some(shared, Readers::Gone) {}
+        while self.drain_some(shared, Readers::Gone) == Drained::Some {}
     }
 
-    /// Frees a bite of what is ripe; true if there may be more. To be called inside a
-    /// [`DrainGuard`], unless nobody can call the cache any more.
-    pub(crate) fn drain_some(&self, shared: &Shared<K, V>, readers: Readers) -> bool {
-        self.drain_locked(shared, self.lock_settled(), readers, &|| false) == Drained::Some
+    /// Frees a bite of what is ripe. To be called inside a [`DrainGuard`], unless nobody can call
+    /// the cache any more.
+    pub(crate) fn drain_some(&self, shared: &Shared<K, V>, readers: Readers) -> Drained {
+        self.drain_locked(shared, self.lock_settled(), readers, &|| false)
     }
 
     /// Frees a bite of what is ripe, or less if it `is_over` before that. For the reaper, whom other
@@ -102,7 +108,7 @@ impl<K, V> Shard<K, V> {
         is_over: &impl Fn() -> bool,
     ) -> Drained {
         if !state.garbage.try_start_draining() {
-            return Drained::Nothing;
+            return Drained::Taken;
         }
         let was_released = self.take_release();
         let Some(ripe) = state.garbage.take_ripe(BITE, readers) else { return Drained::Nothing };
