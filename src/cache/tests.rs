@@ -203,6 +203,34 @@ fn insertions_help_where_much_garbage_waits() {
     panic!("{:?} still wait", cache.stats().retired);
 }
 
+/// Else nobody would come for them.
+#[test]
+fn drainer_that_stops_early_says_that_released_sessions_are_left() {
+    const LATER: u64 = 5;
+    let (_, builder) = manual();
+    let cache = builder.max_entries(10).shards(1).on_removal(|_, _, _| {}).build().unwrap();
+    let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
+    cache.insert(1, 0).unwrap();
+    let hold = cache.hold_without_use(&1).unwrap();
+    for value in 1..=LATER {
+        cache.insert(1, value).unwrap();
+    }
+    shard.seal();
+    let drain = || shard.drain_some(shared, Readers::Gone);
+    assert_eq!([drain(), drain()], [Drained::Some, Drained::Nothing], "all wait behind the hold");
+    {
+        let _elsewhere = shared.drain_guard();
+        drop(hold);
+    }
+    assert!(shard.needs_draining() && cache.stats().dropped == 0);
+    assert_eq!(shard.drain_in_turn(shared, &|| true), Drained::Some);
+    let dropped = cache.stats().dropped;
+    assert!(dropped < LATER && shard.needs_draining(), "{dropped} dropped, the rest forgotten");
+    assert_eq!(drain(), Drained::Some);
+    assert!(!shard.needs_draining(), "nothing is left");
+    assert_eq!(cache.stats().dropped, LATER);
+}
+
 /// G8: what a table's growth reads, in entries; `SHARD_ENTRIES` has the time that it takes.
 #[test]
 fn default_shards_are_small_enough_to_grow_quickly() {
