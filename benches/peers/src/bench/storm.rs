@@ -14,6 +14,7 @@ use hdrhistogram::Histogram;
 
 use super::Common;
 use crate::measure::Spread;
+use crate::measure::processor::{queued_time, thread_time};
 use crate::measure::tally::{Mortal, Tally};
 use crate::peers::{AnyStore, Peer, Settings};
 use crate::report::{Journal, Row};
@@ -28,7 +29,7 @@ pub(super) fn run(common: &Common, journal: &mut Journal) -> io::Result<()> {
         let mut storms: Vec<Vec<Storm>> = peers.iter().map(|_| Vec::new()).collect();
         for _ in 0..common.rounds(5) {
             for (storms, &peer) in storms.iter_mut().zip(&peers) {
-                storms.push(storm(common, peer, doomed));
+                storms.push(storm(common, peer, doomed)?);
             }
         }
         let case = [("expire at once", doomed.to_string())];
@@ -43,10 +44,14 @@ struct Storm {
     quiet: Histogram<u32>,
     stormy: Histogram<u32>,
     lasted: Duration,
+    /// What of it the reader spent without a processor, though it never sleeps of its own accord.
+    away: Duration,
+    /// And of that, the time in which others had the processors; the rest it waited for a lock.
+    queued: Duration,
     is_over: bool,
 }
 
-fn storm(common: &Common, peer: Peer, doomed: usize) -> Storm {
+fn storm(common: &Common, peer: Peer, doomed: usize) -> io::Result<Storm> {
     let store: AnyStore<u128, Mortal> =
         peer.build(&Settings::lifetime(2 * (doomed + LIVE), Duration::from_secs(3_600)));
     let (living, dying) = (Tally::new(), Tally::new());
@@ -69,10 +74,14 @@ fn storm(common: &Common, peer: Peer, doomed: usize) -> Storm {
     let mut rest = histogram();
     read(&store, &mut draws, &mut rest, || Instant::now() < deadline);
     let mut stormy = histogram();
+    let (begun, busy, queued) = (Instant::now(), thread_time(), queued_time()?);
     read(&store, &mut draws, &mut stormy, || {
         dying.dead() < doomed && deadline.elapsed() < PATIENCE
     });
-    Storm { quiet, stormy, lasted: deadline.elapsed(), is_over: dying.dead() >= doomed }
+    let away = begun.elapsed().saturating_sub(thread_time() - busy);
+    let queued = queued_time()? - queued;
+    let (lasted, is_over) = (deadline.elapsed(), dying.dead() >= doomed);
+    Ok(Storm { quiet, stormy, lasted, away, queued, is_over })
 }
 
 /// Reads on schedule, as long as `goes_on`, and times each read from when it was due.
@@ -117,6 +126,8 @@ fn row(case: &[(&str, String)], peer: Peer, storms: &[Storm]) -> Row {
         .figure("storm p99.99 ns", quantile(|storm| &storm.stormy, 0.9999))
         .figure("max ms", Spread::of(storms.iter().map(|s| s.stormy.max() as f64 / 1e6)))
         .figure("lasted ms", Spread::of(storms.iter().map(|s| s.lasted.as_secs_f64() * 1e3)))
+        .figure("off cpu ms", Spread::of(storms.iter().map(|s| s.away.as_secs_f64() * 1e3)))
+        .figure("queued ms", Spread::of(storms.iter().map(|s| s.queued.as_secs_f64() * 1e3)))
         .note(if is_over { "" } else { "not over in time" })
 }
 

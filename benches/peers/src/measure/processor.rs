@@ -20,6 +20,21 @@ fn time_of(clock: ClockId) -> Duration {
     clock_gettime(clock).try_into().expect("time does not run backwards")
 }
 
+/// How long the calling thread has been ready to run while others had the processors.
+///
+/// # Errors
+///
+/// If there is no Linux to ask.
+pub fn queued_time() -> io::Result<Duration> {
+    queued_in(&fs::read_to_string("/proc/thread-self/schedstat")?)
+        .ok_or_else(|| io::Error::other("schedstat has another format"))
+}
+
+/// The second of three figures.
+fn queued_in(schedstat: &str) -> Option<Duration> {
+    schedstat.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}
+
 /// How often threads of this process other than the calling one have gone to sleep or been put
 /// aside, those that have ended not counted.
 ///
@@ -55,6 +70,12 @@ mod tests {
     fn both_kinds_of_switches_count() {
         let status = "Name:\tx\nvoluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n";
         assert_eq!(switches_in(status), 7);
+    }
+
+    #[test]
+    fn the_time_in_the_queue_is_the_second_figure() {
+        assert_eq!(queued_in("812000 67438 3\n"), Some(Duration::from_nanos(67_438)));
+        assert_eq!(queued_in("812000"), None);
     }
 
     #[test]
