@@ -10,7 +10,8 @@ const STAIRCASE: [&str; 19] = [
 ];
 
 /// The same for the comparison with peers, below `benches/peers/src`.
-const PEERS_STAIRCASE: [&str; 6] = ["main", "bench", "report", "peers", "workload", "measure"];
+const PEERS_STAIRCASE: [&str; 8] =
+    ["main", "bench", "report", "peers", "workload", "measure", "formats", "source"];
 
 pub(crate) fn imports_go_down(source: &Source) -> Vec<String> {
     go_down(source, &STAIRCASE)

@@ -10,14 +10,20 @@
 //! peers/      who answers: one adapter a file
 //! workload/   which keys and which operations
 //! measure/    how it is measured: rounds, spreads, processor time, the heap
+//! formats, source    real traces, as the example `replay` reads them
 //! ```
 //!
 //! Each row imports only from rows below it.
 
 mod bench;
+#[allow(dead_code, reason = "the example asks for times and bad records, too")]
+#[path = "../../../examples/replay/formats.rs"]
+mod formats;
 mod measure;
 mod peers;
 mod report;
+#[path = "../../../examples/replay/source.rs"]
+mod source;
 mod workload;
 
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Common, Contestant, rate_rows};
+use super::{Common, Contestant, peers_of, rate_rows};
 use crate::measure::{interleave, throughput};
 use crate::peers::{Peer, Settings};
 use crate::report::Journal;
@@ -31,7 +31,7 @@ pub(super) fn run(common: &Common, journal: &mut Journal) -> io::Result<()> {
                 })
             });
             let case = [("sessions", sessions.to_string()), ("threads", threads.to_string())];
-            let mut rows = rate_rows("inserts", &case, &contestants, &rates, true);
+            let mut rows = rate_rows("inserts", &case, peers_of(&contestants), &rates, true);
             rows.iter_mut().for_each(|row| row.figures.truncate(1));
             journal.record(rows)?;
         }

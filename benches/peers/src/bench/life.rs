@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{Common, Contestant, rate_rows};
+use super::{Common, Contestant, peers_of, rate_rows};
 use crate::measure::{interleave, throughput};
 use crate::peers::{AnyStore, Expiry, Peer, Settings};
 use crate::report::Journal;
@@ -50,7 +50,7 @@ pub(super) fn run(common: &Common, journal: &mut Journal) -> io::Result<()> {
                 })
             });
             let case = [("end", name.to_owned()), ("threads", threads.to_string())];
-            let mut rows = rate_rows("life", &case, &contestants, &rates, true);
+            let mut rows = rate_rows("life", &case, peers_of(&contestants), &rates, true);
             for figure in rows.iter_mut().filter_map(|row| row.figures.first_mut()) {
                 figure.name = String::from("M lives/s");
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Common, Contestant, rate_rows};
+use super::{Common, Contestant, peers_of, rate_rows};
 use crate::measure::{interleave, throughput};
 use crate::peers::{Peer, Settings};
 use crate::report::Journal;
@@ -78,7 +78,7 @@ fn measure(common: &Common, mix: &Mix, journal: &mut Journal) -> io::Result<()> 
             ("capacity", mix.capacity.to_string()),
             ("threads", threads.to_string()),
         ];
-        journal.record(rate_rows("mixed", &case, &contestants, &rates, true))?;
+        journal.record(rate_rows("mixed", &case, peers_of(&contestants), &rates, true))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod mixed;
 mod reads;
 mod stops;
 mod storm;
+mod traces;
 
 use std::io;
 use std::path::PathBuf;
@@ -85,6 +86,8 @@ pub enum Command {
     Reads(reads::Options),
     /// Reads and writes, in the mixes that other caches publish.
     Mixed(mixed::Options),
+    /// Real traffic, from cold: look-ups, and insertions of what is missing.
+    Traces(traces::Options),
     /// Insertions that evict.
     Inserts,
     /// Whole lives of sessions: create, ten touches, log out or expire.
@@ -124,6 +127,7 @@ impl Command {
         match self {
             Self::Reads(options) => reads::run(common, options, journal),
             Self::Mixed(options) => mixed::run(common, options, journal),
+            Self::Traces(options) => traces::run(common, options, journal),
             Self::Inserts => inserts::run(common, journal),
             Self::Life => life::run(common, journal),
             Self::Memory(options) => memory::run(common, options, journal),
@@ -137,10 +141,11 @@ impl Command {
         }
     }
 
-    fn all() -> [Self; 10] {
+    fn all() -> [Self; 11] {
         [
             Self::Reads(reads::Options::default()),
             Self::Mixed(mixed::Options::default()),
+            Self::Traces(traces::Options::default()),
             Self::Inserts,
             Self::Life,
             Self::Lag(lag::Options::default()),
@@ -157,6 +162,10 @@ impl Command {
 struct Contestant<K, V> {
     peer: Peer,
     store: AnyStore<K, V>,
+}
+
+fn peers_of<K, V>(contestants: &[Contestant<K, V>]) -> impl Iterator<Item = Peer> {
+    contestants.iter().map(|contestant| contestant.peer)
 }
 
 /// Splits peers into groups whose stores fit into memory together. Each group has the first peer,
@@ -183,23 +192,23 @@ fn groups<K: Key>(peers: &[Peer], sessions: usize, value_bytes: usize) -> Vec<Ve
 
 /// One row a contestant, compared with the first; the first of later groups is left out, for it has
 /// been told of.
-fn rate_rows<K, V>(
+fn rate_rows(
     bench: &str,
     case: &[(&str, String)],
-    contestants: &[Contestant<K, V>],
+    peers: impl IntoIterator<Item = Peer>,
     rates: &[Vec<Rate>],
     is_first_group: bool,
 ) -> Vec<Row> {
     let ours = rounds::mops(&rates[0]);
     let mut rows = Vec::new();
-    for (turn, (contestant, rates)) in contestants.iter().zip(rates).enumerate() {
+    for (turn, (peer, rates)) in peers.into_iter().zip(rates).enumerate() {
         if turn == 0 && !is_first_group {
             continue;
         }
         let theirs = rounds::mops(rates);
         let ratio = (turn > 0).then(|| Spread::of_ratios(&ours, &theirs)).flatten();
         rows.push(
-            Row::new(bench, case, contestant.peer)
+            Row::new(bench, case, peer)
                 .compared("Mops/s", Spread::of(theirs), ratio)
                 .figure("hits %", rounds::hits(rates)),
         );

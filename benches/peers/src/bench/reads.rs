@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Common, Contestant, groups, rate_rows};
+use super::{Common, Contestant, groups, peers_of, rate_rows};
 use crate::measure::{Rate, Spread, interleave, throughput};
 use crate::peers::{Peer, Settings};
 use crate::report::{Journal, Row};
@@ -77,7 +77,13 @@ fn reads<K: Key>(
                     ("sessions", sessions.to_string()),
                     ("threads", threads.to_string()),
                 ];
-                journal.record(rate_rows("reads", &case, &contestants, &rates, group == 0))?;
+                journal.record(rate_rows(
+                    "reads",
+                    &case,
+                    peers_of(&contestants),
+                    &rates,
+                    group == 0,
+                ))?;
                 for (contestant, rates) in
                     contestants.iter().zip(rates).skip(usize::from(group > 0))
                 {
