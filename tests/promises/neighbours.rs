@@ -19,19 +19,18 @@ fn live(lifetime: Duration) -> Lifetime {
 
 thread_local! {
     /// What this thread's comparisons of keys wait for.
-    static BARRIER: Cell<Option<&'static Barrier>> = const { Cell::new(None) };
+    static WAITS_FOR: Cell<Option<&'static Barrier>> = const { Cell::new(None) };
 }
 
 /// Where a writer is stopped inside `Eq`, and so inside its shard's lock.
-#[derive(Default)]
 struct Barrier {
     is_reached: AtomicBool,
     is_open: AtomicBool,
 }
 
 impl Barrier {
-    fn new() -> &'static Self {
-        Box::leak(Box::default())
+    const fn new() -> Self {
+        Self { is_reached: AtomicBool::new(false), is_open: AtomicBool::new(false) }
     }
 
     /// Starts a writer that is stuck until the barrier opens, and waits until it is.
@@ -42,7 +41,7 @@ impl Barrier {
         value: V,
     ) {
         thread::spawn(move || {
-            BARRIER.set(Some(self));
+            WAITS_FOR.set(Some(self));
             let _ = cache.insert_if_absent(key, value, Lifetime::default());
         });
         eventually("the writer is inside Eq", || self.is_reached.load(Ordering::SeqCst));
@@ -64,7 +63,7 @@ impl Hash for Key {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        if let Some(barrier) = BARRIER.get() {
+        if let Some(barrier) = WAITS_FOR.get() {
             barrier.is_reached.store(true, Ordering::SeqCst);
             while !barrier.is_open.load(Ordering::SeqCst) {
                 thread::sleep(MS);
@@ -187,7 +186,8 @@ fn a_slow_listener_does_not_keep_the_dead_linked() {
 #[test]
 fn a_read_that_frees_its_session_waits_for_no_writer() {
     let _alone = alone();
-    let barrier = Barrier::new();
+    static BARRIER: Barrier = Barrier::new();
+    let barrier = &BARRIER;
     let cache: Cache<Key, Trap> =
         Cache::builder().max_entries(10).shards(1).build().expect("it builds");
     let weak = cache.downgrade();
@@ -221,7 +221,8 @@ fn a_read_that_frees_its_session_waits_for_no_writer() {
 #[test]
 fn a_stuck_writer_keeps_the_reaper_from_no_other_shard() {
     let _alone = alone();
-    let barrier = Barrier::new();
+    static BARRIER: Barrier = Barrier::new();
+    let barrier = &BARRIER;
     let cache: Cache<Key, Trap> =
         Cache::builder().max_entries(1_000).shards(64).build().expect("it builds");
     let weak: OnceLock<WeakCache<Key, Trap>> = OnceLock::from(cache.downgrade());
@@ -256,7 +257,8 @@ fn a_stuck_writer_keeps_the_reaper_from_no_other_shard() {
 #[test]
 fn a_lock_held_for_long_puts_no_reaper_to_sleep() {
     let _alone = alone();
-    let (barrier, clock) = (Barrier::new(), ManualClock::new());
+    static BARRIER: Barrier = Barrier::new();
+    let (barrier, clock) = (&BARRIER, ManualClock::new());
     let cache: Cache<Key, Trap> =
         Cache::builder().max_entries(10).shards(1).clock(clock.clone()).build().expect("it builds");
     assert!(cache.insert(Key(1), Trap(None)).is_ok());
