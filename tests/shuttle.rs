@@ -4,19 +4,27 @@
 
 #![cfg(sundown_shuttle)]
 
+#[allow(
+    dead_code,
+    reason = "the property tests ask what a history reached, and for setups by name"
+)]
+mod common;
 mod history;
 #[path = "shuttle/quarantine.rs"]
 mod quarantine;
 #[path = "shuttle/schedules.rs"]
 mod schedules;
 
+use common::op::{KEYS, Op};
+use common::setups;
+use common::twin::{self, Twin};
 use history::model::Limits;
-use history::program::{Act, Program, Scale, Setup};
+use history::program::{Act, Dice, Program, Scale, Setup};
 use history::{accounts, checker, stage};
 use schedules::{Schedules, explore};
 use shuttle::rand::RngCore;
 use std::time::Duration;
-use sundown::Reaper;
+use sundown::{Cache, Reaper};
 
 /// In the middle of user code: others may run.
 pub(crate) fn pause() {
@@ -68,6 +76,48 @@ fn reads_race_the_reaper_at_the_deadline() {
     let runs = count("SUNDOWN_SHUTTLE_RUNS", 400) * 20;
     explore("deadlines", &[Schedules::Pct(3), Schedules::Pct(4)], runs, move || run(&program));
 }
+
+/// The histories of the property tests beside their exact model, while other threads only look: they
+/// may delay what is freed, and nothing else.
+#[test]
+fn histories_agree_with_the_exact_model_while_others_look() {
+    let runs = 5 * count("SUNDOWN_SHUTTLE_RUNS", 400);
+    explore("lookers", &Schedules::all(), runs, || {
+        let mut dice = Dice(shuttle::rand::thread_rng().next_u64());
+        let setup = setups::ALL[dice.roll() as usize % setups::ALL.len()];
+        let setup = twin::Setup { hash_seed: dice.roll(), ..setup };
+        let ops: Vec<_> = (0..1 + dice.roll() % MOST_OPS)
+            .map(|_| Op::decode((dice.roll() as u32).to_le_bytes()))
+            .collect();
+        let twin = Twin::new(&setup).expect("the settings are valid");
+        let lookers = [dice.roll(), dice.roll()].map(|seed| {
+            let (cache, mut dice) = (twin.cache.clone(), Dice(seed));
+            shuttle::thread::spawn(move || (0..LOOKS).for_each(|_| look(&cache, &mut dice)))
+        });
+        let all_gone = || {
+            for looker in lookers {
+                looker.join().expect("no look panics");
+            }
+        };
+        if let Err(difference) = twin.run(&ops, all_gone) {
+            panic!("{difference}\n{setup:?}\n{ops:?}");
+        }
+    });
+}
+
+/// One call that changes nothing.
+fn look(cache: &Cache<u8, twin::Value, twin::Seeded>, dice: &mut Dice) {
+    let key = dice.roll() as u8 % KEYS;
+    match dice.roll() % 4 {
+        0 => drop(cache.contains_key(&key)),
+        1 => drop(cache.expires_in(&key)),
+        2 => drop(cache.stats()),
+        _ => assert!(cache.audit().is_ok(), "{:?}", cache.audit()),
+    }
+}
+
+const MOST_OPS: u64 = 30;
+const LOOKS: usize = 10;
 
 /// One program on one cache. It is drawn from the schedule's own numbers, so that whoever plays the
 /// schedule again gets the same program.

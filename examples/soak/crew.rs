@@ -21,6 +21,7 @@ use crate::stalls::Sleeper;
 use crate::tenants::Builder;
 use crate::traffic::Traffic;
 use crate::travel::Traveller;
+use crate::twins::Historian;
 
 #[derive(Debug)]
 pub(crate) struct Crew {
@@ -68,6 +69,8 @@ impl Crew {
         works.push(Box::new(move |house, stop| traveller.work(house, stop)));
         let mut builder = Builder::new(seed, threads + 2);
         works.push(Box::new(move |house, stop| builder.work(house, stop)));
+        let mut historian = Historian::new(seed, threads + 3);
+        works.push(Box::new(move |house, stop| historian.work(house, stop)));
 
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, rested) = sync_channel(works.len());

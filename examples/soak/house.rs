@@ -37,6 +37,8 @@ pub(crate) struct Tally {
     /// What went on beside.
     pub(crate) stalls: u64,
     pub(crate) jumps: u64,
+    /// Histories that agreed with the exact model.
+    pub(crate) histories: u64,
     pub(crate) caches: u64,
     pub(crate) threads: u64,
 }
@@ -119,6 +121,7 @@ impl AddAssign for Tally {
         self.misses += other.misses;
         self.stalls += other.stalls;
         self.jumps += other.jumps;
+        self.histories += other.histories;
         self.caches += other.caches;
         self.threads += other.threads;
     }

@@ -3,14 +3,14 @@
 //! `cargo run --release --example soak -- --duration 8h` runs rounds of a busy and a quiet part. In
 //! the busy part everything happens at once: sessions of mixed lifetimes, bursts of log-ins, closures
 //! that fall asleep in a read, a second cache whose clock jumps by years, threads and whole caches
-//! that come and go. In the quiet part nobody calls, every session runs out, and what the process
+//! that come and go, and histories beside an exact model. In the quiet part nobody calls, every session runs out, and what the process
 //! then holds must be what it held after the first round. A table and a picture show the series, and
 //! the exit status says whether every promise was kept.
 //!
 //! ```text
 //!   main        options → plan → rounds → table, picture, verdict
 //!   soak        the rounds: sets the crew to work, watches, waits for quiet, asks (checks)
-//!   crew        the threads: posts (post, fed by traffic), stalls, travel, tenants
+//!   crew        the threads: posts (post, fed by traffic), stalls, travel, tenants, twins
 //!   house       the cache that is soaked, and what is known of it without asking it
 //!   session     a session that knows when it must be gone (bounds, board) and is counted (witness)
 //!   report      the progress, the table and the verdict; chart: the picture
@@ -19,6 +19,11 @@
 mod board;
 mod chart;
 mod checks;
+#[allow(
+    dead_code,
+    reason = "the property tests ask what a history reached, and for setups by name"
+)]
+mod common;
 mod crew;
 mod dice;
 #[path = "../outage/figures.rs"]
@@ -35,6 +40,7 @@ mod stalls;
 mod tenants;
 mod traffic;
 mod travel;
+mod twins;
 
 use std::process::ExitCode;
 

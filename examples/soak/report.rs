@@ -105,12 +105,13 @@ pub(crate) fn table(course: &Course) {
 
     let tally = &course.tally;
     println!(
-        "{} calls, {} sessions taken in, {} stalls in a read, {} jumps of the second clock,\n\
+        "{} calls, {} sessions taken in, {} stalls in a read, {} jumps of the second clock, {} histories,\n\
          {} caches built and dropped, {} threads come and gone.",
         count(tally.calls),
         count(tally.taken),
         count(tally.stalls),
         count(tally.jumps),
+        count(tally.histories),
         count(tally.caches),
         count(tally.threads),
     );

@@ -23,14 +23,27 @@ const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// The first difference between the cache and the model, with the step it came after.
 pub(crate) fn run(setup: &Setup, ops: &[Op]) -> Result<Reached, String> {
-    let mut twin = Twin::new(setup)?;
-    for (step, &op) in ops.iter().enumerate() {
-        twin.step(op).map_err(|what| format!("after step {step}, {op:?}: {what}"))?;
-    }
-    twin.finish().map_err(|what| format!("at the end: {what}"))
+    Twin::new(setup)?.run(ops, || ())
 }
 
 impl Twin {
+    /// Runs a history; `before_the_end` sees to it that nobody else has a handle any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`].
+    pub(crate) fn run(
+        mut self,
+        ops: &[Op],
+        before_the_end: impl FnOnce(),
+    ) -> Result<Reached, String> {
+        for (step, &op) in ops.iter().enumerate() {
+            self.step(op).map_err(|what| format!("after step {step}, {op:?}: {what}"))?;
+        }
+        before_the_end();
+        self.finish().map_err(|what| format!("at the end: {what}"))
+    }
+
     fn step(&mut self, op: Op) -> Result<(), String> {
         self.advance_to(self.model.now + 1);
         self.apply(op)?;
@@ -185,7 +198,7 @@ impl Twin {
             if start.elapsed() > PATIENCE {
                 return Err(format!("garbage stays: {:?}", self.cache.stats()));
             }
-            std::thread::yield_now();
+            let_others_run();
         }
         Ok(())
     }
@@ -203,4 +216,11 @@ impl Twin {
         compare_events(&events, &mut model, &mut reached)?;
         Ok(reached)
     }
+}
+
+fn let_others_run() {
+    #[cfg(not(sundown_shuttle))]
+    std::thread::yield_now();
+    #[cfg(sundown_shuttle)]
+    shuttle::thread::yield_now();
 }

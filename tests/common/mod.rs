@@ -1,4 +1,4 @@
-//! What the tests and the fuzzer share. A fuzz target takes the whole folder in by
+//! What the tests, the fuzzer and the soak share. A fuzz target takes the whole folder in by
 //! `#[path = "../../tests/common/mod.rs"] mod common;`: nothing here knows of proptest or of files.
 
 mod comparison;

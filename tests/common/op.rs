@@ -1,8 +1,8 @@
 //! Every public operation as a value, and how four bytes become one.
 //!
-//! The property tests and the fuzzer draw bytes and decode them here, so that a failure found by one
-//! is replayed by the other. Small bytes decode to plain operations, so that shrinking a byte
-//! simplifies the operation.
+//! The property tests, the fuzzer, the tests under shuttle and the soak all draw bytes and decode them
+//! here, so that a failure found by one is replayed by the others. Small bytes decode to plain
+//! operations, so that shrinking a byte simplifies the operation.
 
 use super::model::{Ms, NEVER, Span};
 
