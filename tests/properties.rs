@@ -81,6 +81,11 @@ fn rejection_by_weight_agrees_with_the_model() {
     agree(setups::REJECTING_BY_WEIGHT);
 }
 
+#[test]
+fn a_listener_that_calls_back_agrees_with_the_model() {
+    agree(setups::CALLING_BACK);
+}
+
 /// A history that reaches little proves little.
 #[test]
 fn the_histories_reach_every_cause_and_every_reason() {

@@ -65,6 +65,7 @@ impl Twin {
         }
         same("values alive", Arc::strong_count(&self.alive) - 1, self.cache.len())?;
         compare_events(&self.events, &mut self.model, &mut self.reached)?;
+        self.answered = 0;
         let stats = self.cache.stats();
         same("dropped", stats.dropped, stats.inserted - self.cache.len() as u64)?;
         same("overdue", stats.overdue, 0)?;

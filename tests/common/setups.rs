@@ -29,6 +29,7 @@ pub(crate) const ONE_SHARD: Setup = Setup {
     resolution: Duration::from_millis(10),
     is_reaped_each_step: true,
     hash_seed: 0,
+    is_calling_back: false,
 };
 
 pub(crate) const THE_DEAD_PILE_UP: Setup = Setup { is_reaped_each_step: false, ..ONE_SHARD };
@@ -74,8 +75,10 @@ pub(crate) const REJECTING: Setup = Setup {
 pub(crate) const REJECTING_BY_WEIGHT: Setup =
     Setup { limits: Limits { on_full: OnFull::Reject, ..BY_BOTH }, ..ONE_SHARD };
 
+pub(crate) const CALLING_BACK: Setup = Setup { shards: 4, is_calling_back: true, ..ONE_SHARD };
+
 /// What whoever draws a configuration draws from.
-pub(crate) const ALL: [Setup; 12] = [
+pub(crate) const ALL: [Setup; 13] = [
     ONE_SHARD,
     THE_DEAD_PILE_UP,
     FOUR_SHARDS,
@@ -88,4 +91,5 @@ pub(crate) const ALL: [Setup; 12] = [
     BOTH_CAPS_PILED_UP,
     REJECTING,
     REJECTING_BY_WEIGHT,
+    CALLING_BACK,
 ];

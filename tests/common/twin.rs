@@ -3,9 +3,9 @@
 use super::model::{Event, Limits, Model, Ms, NEVER, Session, Span};
 use super::op::{AGES, YEAR_MS};
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use sundown::{Cache, Lifetime, ManualClock, Reaper, Reason, RemovalCause};
+use sundown::{Cache, Lifetime, ManualClock, Reaper, Reason, RemovalCause, WeakCache};
 
 /// The clock stops leaping here; a cache need not count further.
 const LAST_MS: Ms = 140 * YEAR_MS;
@@ -20,6 +20,9 @@ pub(crate) struct Setup {
     pub(crate) is_reaped_each_step: bool,
     /// Which keys share a shard or a chunk; so a history that fails once fails again.
     pub(crate) hash_seed: u64,
+    /// For each session that it is told of, the listener discards its [`neighbour`]. Only with reaping
+    /// after every step: else there may be so much garbage that a call gets rid of some.
+    pub(crate) is_calling_back: bool,
 }
 
 /// A hasher that is the same each time.
@@ -61,16 +64,28 @@ pub(crate) struct Twin {
     pub(crate) reached: Reached,
     pub(crate) alive: Arc<()>,
     pub(crate) next_serial: u32,
+    /// For how many of `events` the model knows what the listener did.
+    pub(crate) answered: usize,
+}
+
+/// Whom the listener discards when it is told of `key`.
+pub(crate) fn neighbour(key: u8) -> u8 {
+    key ^ 1
 }
 
 impl Twin {
     pub(crate) fn new(setup: &Setup) -> Result<Self, String> {
         let (clock, events) = (ManualClock::new(), Arc::new(Mutex::new(Vec::new())));
+        let way_back = Arc::new(OnceLock::<WeakCache<u8, Value, Seeded>>::new());
         let listener = {
-            let events = Arc::clone(&events);
+            let (events, way_back) = (Arc::clone(&events), Arc::clone(&way_back));
             move |key: u8, value: Value, cause| {
-                let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
-                events.push((key, value.serial, cause));
+                let mut seen = events.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.push((key, value.serial, cause));
+                drop(seen);
+                if let Some(cache) = way_back.get().and_then(WeakCache::upgrade) {
+                    cache.discard(&neighbour(key));
+                }
             }
         };
         let mut builder = Cache::builder()
@@ -93,16 +108,31 @@ impl Twin {
         if setup.limits.idle_ms != NEVER {
             builder = builder.time_to_idle(Duration::from_millis(setup.limits.idle_ms));
         }
+        let cache = builder.build().map_err(|error| error.to_string())?;
+        if setup.is_calling_back {
+            way_back.get_or_init(|| cache.downgrade());
+        }
         Ok(Self {
             setup: *setup,
             model: Model::new(setup.limits),
-            cache: builder.build().map_err(|error| error.to_string())?,
+            cache,
             clock,
             events,
             reached: Reached::default(),
             alive: Arc::new(()),
             next_serial: 0,
+            answered: 0,
         })
+    }
+
+    /// Does in the model what the listener did when it was told of the events so far.
+    pub(crate) fn answer_events(&mut self) {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = &events[self.answered..];
+        for &(key, ..) in told.iter().filter(|_| self.setup.is_calling_back) {
+            self.model.remove(neighbour(key));
+        }
+        self.answered = events.len();
     }
 
     pub(crate) fn advance_by(&mut self, ms: Ms) -> Result<(), String> {
