@@ -3,9 +3,9 @@
 //! `cargo run --release --example soak -- --duration 8h` runs rounds of a busy and a quiet part. In
 //! the busy part everything happens at once: sessions of mixed lifetimes, bursts of log-ins, closures
 //! that fall asleep in a read, a second cache whose clock jumps by years, threads and whole caches
-//! that come and go, and histories beside an exact model. In the quiet part nobody calls, every session runs out, and what the process
-//! then holds must be what it held after the first round. A table and a picture show the series, and
-//! the exit status says whether every promise was kept.
+//! that come and go, and histories beside an exact model. In the quiet part nobody calls, every
+//! session runs out, and what the process then holds must be what it held after the first round. A
+//! table and a picture show the series, and the exit status says whether every promise was kept.
 //!
 //! ```text
 //!   main        options → plan → rounds → table, picture, verdict

@@ -105,8 +105,8 @@ pub(crate) fn table(course: &Course) {
 
     let tally = &course.tally;
     println!(
-        "{} calls, {} sessions taken in, {} stalls in a read, {} jumps of the second clock, {} histories,\n\
-         {} caches built and dropped, {} threads come and gone.",
+        "{} calls, {} sessions taken in, {} stalls in a read, {} jumps of the second clock,\n\
+         {} histories beside the exact model, {} caches built and dropped, {} threads come and gone.",
         count(tally.calls),
         count(tally.taken),
         count(tally.stalls),

@@ -127,9 +127,11 @@ impl Twin {
 
     /// Does in the model what the listener did when it was told of the events so far.
     pub(crate) fn answer_events(&mut self) {
+        if !self.setup.is_calling_back {
+            return;
+        }
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = &events[self.answered..];
-        for &(key, ..) in told.iter().filter(|_| self.setup.is_calling_back) {
+        for &(key, ..) in &events[self.answered..] {
             self.model.remove(neighbour(key));
         }
         self.answered = events.len();
