@@ -259,6 +259,11 @@ impl Coldness {
         self.winners[node] = if is_left { left } else { right };
     }
 
+    /// The lowest bound: nobody's last use, in any shard, lies before it.
+    pub(crate) fn bound_ms(&self) -> u64 {
+        self.winners[1].bound_ms
+    }
+
     /// The shard with the lowest bound.
     pub(crate) fn coldest(&self) -> usize {
         self.winners[1].shard as usize

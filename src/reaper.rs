@@ -3,15 +3,12 @@
 //! The reaper's thread is parked until the next moment at which some shard wants attention, and
 //! woken early only by an earlier one. Nothing ticks.
 //!
-//! P1. Nobody's deadline is slept through. The reaper sets the alarm to `never` and *then* visits
-//!     each shard under its lock, lowering the alarm to what it finds. Whoever files something in a
-//!     shard checks the alarm under the same lock. Either the visit comes later and sees what was
-//!     filed, or it came before, and then the alarm that the other one sees is that `never` or
-//!     something newer: it lowers it and wakes the sleeper.
-//!     Who has something for the reaper without the lock, as a closure that lets go of a removed
-//!     session, cannot rely on the alarm that it sees. It notes it first, and then lowers the alarm
-//!     in any case: the reaper's own swap comes after that, and then its visit sees the note, or
-//!     before, and then it is woken.
+//! P1. Nobody's deadline is slept through. Whoever has something for the reaper notes it first, where
+//!     the reaper looks without taking a lock, and *then* lowers the alarm, never by a mere store. The
+//!     reaper sets the alarm to `never` first and *then* looks at the notes, lowering the alarm to
+//!     what it finds. Either its swap comes after the lowering, and then it sees the note; or before,
+//!     and then the lowering finds that `never` or something newer in the alarm, and wakes the
+//!     sleeper if that would be too late.
 //! P2. A wake-up that comes while the reaper is awake is not lost: the thread's own token keeps it,
 //!     and the next sleep returns at once to look at the alarm again.
 
@@ -40,36 +37,32 @@ impl Alarm {
 
     /// The time for which it is set: nothing wants attention before.
     pub(crate) fn at_ns(&self) -> u64 {
-        // Relaxed: exact only under a shard's lock that the reaper has visited since (P1).
+        // Relaxed: a hint for the reaper, who alone sets it to a later time.
         self.at_ns.load(Ordering::Relaxed)
     }
 
     /// Forgets the time, before the reaper visits the shards.
     pub(crate) fn disarm(&self) {
-        // Acquire: pairs with `ring_from_outside`: what was noted before it rang is seen. Else
-        // the shards' locks order it before whoever checks it after the visit (P1).
+        // Acquire: pairs with `ring_by`: what was noted before it rang is seen (P1).
         self.at_ns.swap(NEVER_NS, Ordering::Acquire);
     }
 
-    /// Sets it to `at_ns` if that is earlier; true if it was.
-    pub(crate) fn lower(&self, at_ns: u64) -> bool {
-        // Relaxed: the waking, not this word, tells the sleeper to look. Most calls find it set
-        // early enough and leave its cache line shared.
-        at_ns < self.at_ns() && self.at_ns.fetch_min(at_ns, Ordering::Relaxed) > at_ns
+    /// Sets it to `at_ns` if that is earlier; for the reaper itself.
+    pub(crate) fn lower(&self, at_ns: u64) {
+        // Relaxed: who reads it next is the reaper, or adds to it.
+        self.at_ns.fetch_min(at_ns, Ordering::Relaxed);
     }
 
-    /// Sets it to `at_ns` if that is earlier, and then wakes the sleeper so that it notices.
+    /// Sets it to `at_ns` if that is earlier, and then wakes the sleeper so that it notices. What
+    /// there is to be found at that time has been noted before (P1).
+    #[inline]
     pub(crate) fn ring_by(&self, at_ns: u64) {
-        if self.lower(at_ns) {
-            self.wake();
+        if at_ns == NEVER_NS {
+            return;
         }
-    }
-
-    /// Like [`ring_by`](Self::ring_by), for who has not had the lock of the shard that wants
-    /// attention, and so cannot rely on what the alarm seems to be set to (P1).
-    pub(crate) fn ring_from_outside(&self, at_ns: u64) {
         // Release: pairs with the swap in `disarm`, if that comes after. If it came before, this
-        // reads what it wrote, or something newer.
+        // reads what it wrote, or something newer. So it is never left out: what a load saw might
+        // be older.
         if self.at_ns.fetch_min(at_ns, Ordering::Release) > at_ns {
             self.wake();
         }

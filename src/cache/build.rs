@@ -7,11 +7,11 @@ use super::core::{Core, Round};
 use crate::budget::Budget;
 use crate::builder::Builder;
 use crate::error::BuildError;
-use crate::platform::clock::{Clock, NEVER_NS};
-use crate::platform::sync::{Arc, AtomicU64, Ordering};
+use crate::platform::clock::Clock;
+use crate::platform::sync::{Arc, Ordering};
 use crate::reaper;
 use crate::removal::Reaper;
-use crate::shard::{BITE, Disposal, Shared};
+use crate::shard::{BITE, Bounds, Disposal, Shared};
 
 impl<K, V, S> Builder<K, V, S>
 where
@@ -47,8 +47,7 @@ where
             disposal: Disposal::new(self.listener, on_pressure),
             resolution_ns: checked.resolution_ns,
             batch_entries: (GARBAGE_ENTRIES / checked.shards).clamp(LEAST_BATCH, BITE),
-            due: (0..checked.shards).map(|_| AtomicU64::new(NEVER_NS)).collect(),
-            due_lowered: AtomicU64::new(0),
+            bounds: Bounds::new(checked.shards),
         };
         let checked = (checked, self.max_entries, has_listener);
         let core = Core::new(shared, self.hasher, self.on_full, self.weigher, checked);

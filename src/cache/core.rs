@@ -4,7 +4,7 @@ use core::hash::BuildHasher;
 
 use crossbeam_utils::CachePadded;
 
-use super::gather::View;
+use crate::budget::Coldness;
 use crate::builder::{Checked, Weigher};
 use crate::lifetime::Spans;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
@@ -31,7 +31,7 @@ pub(crate) struct Core<K, V, S> {
     pub(super) wakeups: AtomicU64,
     pub(super) inexact: AtomicU64,
     /// The one gatherer's.
-    pub(super) view: Mutex<View>,
+    pub(super) coldness: Mutex<Coldness>,
     /// User handles; the reaper's own share of the core does not count.
     pub(super) handles: AtomicUsize,
     pub(super) reaper: Mutex<Option<thread::JoinHandle<()>>>,
@@ -128,7 +128,7 @@ impl<K, V, S> Core<K, V, S> {
     fn tell_news(&self) {
         // Somebody's `clone` has called us. Readers do not run longer than that: the reaper tells.
         if is_pinned() {
-            self.alarm.ring_from_outside(self.shared.clock.exact_ns());
+            self.alarm.ring_by(self.shared.clock.exact_ns());
             return;
         }
         self.shared.budget.tell_news(|pressure| self.shared.disposal.tell(pressure));
@@ -184,13 +184,19 @@ impl<K, V, S> Core<K, V, S> {
         }
     }
 
-    /// Visits every shard once.
+    /// Visits every shard that wants attention, once.
     fn visit_all(&self, round: &mut Round, refile_until_ns: u64) {
         self.alarm.disarm();
         round.clear();
+        let now_ns = self.shared.clock.exact_ns();
         let (before, from_first) = self.shards.split_at(round.first);
         let in_turn = (round.first..).zip(from_first).chain((0..).zip(before));
         for (number, shard) in in_turn {
+            let look_ns = self.shared.bounds.look_ns(number);
+            if look_ns > now_ns && !shard.is_released() {
+                round.look_ns = round.look_ns.min(look_ns);
+                continue;
+            }
             match shard.try_visit(&self.shared, refile_until_ns) {
                 Some(visit) => round.note(number, visit),
                 None => round.busy.push(number),
@@ -365,7 +371,7 @@ impl<K, V, S> Core<K, V, S> {
             rejected: AtomicU64::new(0),
             wakeups: AtomicU64::new(0),
             inexact: AtomicU64::new(0),
-            view: Mutex::new(View::of(checked.shards)),
+            coldness: Mutex::new(Coldness::new(checked.shards)),
             handles: AtomicUsize::new(1),
             reaper: Mutex::new(None),
         }

@@ -6,7 +6,7 @@ use crate::ledger::RecordId;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{Ordering, nap, thread};
 use crate::removal::OnFull;
-use crate::shard::{After, BITE, Eviction};
+use crate::shard::{After, BITE, Kept};
 
 impl<K, V, S> Core<K, V, S> {
     /// Finds room for what `room` lacks of `need`: what is due goes first, with its true cause, then
@@ -22,13 +22,14 @@ impl<K, V, S> Core<K, V, S> {
         (follow_ups, waits): (&mut FollowUps, &mut usize),
     ) -> Gathered {
         loop {
-            let mut view = self.view.lock();
-            let found = self.gather_alone(&mut view, room, need, spared, follow_ups);
+            let mut coldness = self.coldness.lock();
+            let found = self.gather_alone(&mut coldness, room, need, spared, follow_ups);
             if let Some((number, _)) = spared {
                 // Its shard may have looked warmer without it.
-                view.coldness.set(number, 0);
+                coldness.set(number, 0);
             }
-            drop(view);
+            self.shared.bounds.see_coldest(coldness.bound_ms());
+            drop(coldness);
             if let Some(found) = found {
                 return found;
             }
@@ -60,7 +61,7 @@ impl<K, V, S> Core<K, V, S> {
     /// `None` if there is nothing to evict.
     fn gather_alone(
         &self,
-        view: &mut View,
+        coldness: &mut Coldness,
         room: &mut Room<'_>,
         need: Load,
         spared: Option<Spared>,
@@ -68,18 +69,13 @@ impl<K, V, S> Core<K, V, S> {
     ) -> Option<Gathered> {
         let now_ns = self.shared.clock.exact_ns();
         loop {
-            if room.try_cover(need) || self.reap_due(now_ns, view, room, need, follow_ups) {
-                return Some(Gathered::Room);
-            }
-            // The reaper may have been faster at what is due: it gives the room back before it
-            // publishes that nothing is due any more.
-            if room.try_cover(need) {
+            if room.try_cover(need) || self.reap_due(now_ns, room, need, follow_ups) {
                 return Some(Gathered::Room);
             }
             if self.on_full == OnFull::Reject {
                 return Some(Gathered::Nothing);
             }
-            if !self.evict_coldest(now_ns, &mut view.coldness, room, spared, follow_ups) {
+            if !self.evict_coldest(now_ns, coldness, room, spared, follow_ups) {
                 return None;
             }
         }
@@ -89,18 +85,18 @@ impl<K, V, S> Core<K, V, S> {
     fn reap_due(
         &self,
         now_ns: u64,
-        view: &mut View,
         room: &mut Room<'_>,
         need: Load,
         follow_ups: &mut FollowUps,
     ) -> bool {
-        let due_lowered = self.shared.due_lowered();
-        if due_lowered == view.due_lowered && now_ns < view.none_due_before_ns {
+        let bounds = &self.shared.bounds;
+        if bounds.is_none_due(now_ns) {
             return false;
         }
+        let due_lowered = bounds.due_lowered();
         let mut earliest_ns = NEVER_NS;
         for (number, shard) in self.shards.iter().enumerate() {
-            while self.shared.earliest_ns(number) <= now_ns {
+            while bounds.earliest_ns(number) <= now_ns {
                 let (visit, after) = shard.reap(&self.shared, false);
                 self.alarm.ring_by(visit.look_ns);
                 self.note(follow_ups, number, after);
@@ -111,15 +107,17 @@ impl<K, V, S> Core<K, V, S> {
                     break;
                 }
             }
-            earliest_ns = earliest_ns.min(self.shared.earliest_ns(number));
+            earliest_ns = earliest_ns.min(bounds.earliest_ns(number));
         }
-        (view.due_lowered, view.none_due_before_ns) = (due_lowered, earliest_ns);
-        false
+        bounds.see_none_due_before(earliest_ns, due_lowered);
+        // The reaper may have been faster at what is due: it gives the room back before it publishes
+        // that nothing is due any more.
+        room.try_cover(need)
     }
 
     /// Rings as it goes, for others believe that it has been done; what else a step on a shard
     /// leaves to do has to wait.
-    fn note(&self, follow_ups: &mut FollowUps, shard: usize, after: After) {
+    pub(super) fn note(&self, follow_ups: &mut FollowUps, shard: usize, after: After) {
         self.alarm.ring_by(after.look_ns);
         if after.has_full_batch {
             follow_ups.full.push(shard);
@@ -160,19 +158,19 @@ impl<K, V, S> Core<K, V, S> {
                 shard.evict((&self.shared, now_ns), (rival_ms, spared), &mut looks, room);
             self.note(follow_ups, number, after);
             match eviction {
-                Eviction::Done(bound_ms) => {
+                Ok(bound_ms) => {
                     coldness.set(number, bound_ms);
                     return true;
                 }
-                Eviction::Warm(bound_ms) => coldness.set(number, bound_ms),
-                Eviction::Empty(now_ms) => {
+                Err(Kept::Warm(bound_ms)) => coldness.set(number, bound_ms),
+                Err(Kept::Empty(now_ms)) => {
                     coldness.set_empty(number, now_ms);
                     empty += 1;
                     if empty > 2 * self.shards.len() {
                         return false;
                     }
                 }
-                Eviction::Unsettled(id, used_ms) => {
+                Err(Kept::Unsettled(id, used_ms)) => {
                     if best.is_none_or(|(.., least_ms)| used_ms < least_ms) {
                         best = Some((number, id, used_ms));
                     }
@@ -195,21 +193,6 @@ pub(super) enum Gathered {
     LookAgain,
     /// None: the cache rejects, or nothing is left to evict and waiting was in vain.
     Nothing,
-}
-
-/// What one gatherer at a time knows of the shards.
-#[derive(Debug)]
-pub(super) struct View {
-    pub(super) coldness: Coldness,
-    /// Nothing was due before this time, when bounds had been lowered `due_lowered` times.
-    none_due_before_ns: u64,
-    due_lowered: u64,
-}
-
-impl View {
-    pub(super) fn of(shards: usize) -> Self {
-        Self { coldness: Coldness::new(shards), none_due_before_ns: 0, due_lowered: 0 }
-    }
 }
 
 /// The session that the room is for, if it has a place already: its shard and record.

@@ -230,6 +230,6 @@ impl<K, V, S> Drop for Hold<'_, K, V, S> {
 
 fn release<K, V, S>(core: &Core<K, V, S>, shard: &Shard<K, V>, held: Held<K, V>) {
     if !shard.release(&core.shared, held) {
-        core.alarm.ring_from_outside(core.shared.clock.exact_ns());
+        core.alarm.ring_by(core.shared.clock.exact_ns());
     }
 }

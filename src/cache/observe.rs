@@ -119,11 +119,11 @@ where
         let core = &*self.core;
         size_of_val(core)
             + size_of_val(&*core.shards)
-            + size_of_val(&*core.shared.due)
+            + core.shared.bounds.bytes()
             + core.tally.bytes()
             + core.shared.disposal.lag().bytes()
             + core.shared.budget.news_bytes()
-            + core.view.lock().coldness.bytes()
+            + core.coldness.lock().bytes()
     }
 
     /// Walks everything and checks every invariant: the garbage-collection check for your own test

@@ -184,10 +184,11 @@ where
                     core.follow_up_untold(shard, after);
                     return Ok(());
                 }
-                Err(NotPut { fresh: back, snag }) => match snag {
+                Err(NotPut { fresh: back, snag, after }) => match snag {
                     Snag::Refused(reason) => return Err((back, Some(reason))),
                     Snag::Lost => return Err((back, None)),
                     Snag::NeedsRoom(need, spared) => {
+                        core.note(follow_ups, number, after);
                         let spared = spared.map(|id| (number, id));
                         match core.gather(&mut room, need, spared, (follow_ups, &mut waits)) {
                             Gathered::Room | Gathered::LookAgain => fresh = back,

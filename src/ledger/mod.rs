@@ -213,6 +213,11 @@ impl<T> Ledger<T> {
         }
     }
 
+    /// A lower bound of all last uses that costs nothing: as far as searches have come.
+    pub(crate) fn coldest_so_far_ms(&self) -> u64 {
+        self.recency.as_ref().map_or(u64::MAX, Wheel::elapsed)
+    }
+
     /// A lower bound of all last uses, in milliseconds.
     pub(crate) fn coldest_bound_ms(&self) -> u64 {
         self.recency.as_ref().map_or(u64::MAX, Wheel::lower_bound)

@@ -103,7 +103,7 @@ fn loom_what_is_noted_without_the_lock_is_not_slept_through() {
             desk.alarm.ring_by(0);
             // Release: as in `Shard::release`.
             desk.is_noted.store(true, Ordering::Release);
-            desk.alarm.ring_from_outside(0);
+            desk.alarm.ring_by(0);
             desk.wait_for(1);
         });
         notes.note(desk.passes.load(SeqCst) - 2);

@@ -78,10 +78,12 @@ impl<K, V> Shard<K, V> {
         ensure!("M2", state.inserted == sum, "inserted {}, accounted {sum}", state.inserted);
         let removals: u64 = state.removals.iter().sum();
         ensure!("M2", removals == state.garbage.pushed().0, "removals without their garbage");
-        // Relaxed: only the holder of the lock stores it.
-        let due_ns = shared.due[self.number].load(Ordering::Relaxed);
+        let due_ns = shared.bounds.earliest_ns(self.number);
         ensure!("M5", due_ns == state.earliest_ns, "published {due_ns}");
-        ensure!("M5", due_ns <= state.ledger.earliest_ns(), "published {due_ns}");
+        ensure!("V1", due_ns <= state.ledger.earliest_ns(), "published {due_ns}");
+        let look_ns = shared.bounds.look_ns(self.number);
+        let next_ns = state.look_ns.min(state.ledger.next_look_ns());
+        ensure!("V2", look_ns <= next_ns, "looks at {look_ns}, where {next_ns} is wanted");
         audit.entries += state.ledger.len();
         audit.weight += weight;
         audit.inserted += state.inserted;

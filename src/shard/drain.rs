@@ -196,7 +196,7 @@ impl<K, V> Shard<K, V> {
         self.is_released.swap(false, Ordering::AcqRel)
     }
 
-    pub(super) fn is_released(&self) -> bool {
+    pub(crate) fn is_released(&self) -> bool {
         // Acquire: pairs with the store in `note_release`.
         self.is_released.load(Ordering::Acquire)
     }

@@ -14,17 +14,19 @@
 //!     apart. No user code runs under it but `Eq` on keys, before anything is changed.
 //! M4. `look_ns` is at most the time at which something in here wants attention; whoever lowers it
 //!     tells the caller, who rings the alarm.
-//! M5. `due` in [`Shared`] is at most the shard's earliest deadline.
+//! M5. What a shard has published in [`Bounds`] is what it says (V1, V2).
 
 mod audit;
+mod bounds;
 mod dispose;
 mod drain;
 mod sweep;
 mod write;
 
+pub(crate) use bounds::Bounds;
 pub(crate) use dispose::{Disposal, Listener};
 pub(crate) use drain::Drained;
-pub(crate) use sweep::{Eviction, Visit};
+pub(crate) use sweep::{Kept, Visit};
 pub(crate) use write::{Mode, NotPut, Snag};
 
 use core::time::Duration;
@@ -33,7 +35,7 @@ use crate::budget::{Budget, Load};
 use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
 use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
-use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use crate::removal::RemovalCause;
 use crate::retire::{Garbage, Ripe};
 
@@ -65,7 +67,7 @@ struct State<K, V> {
     look_ns: u64,
     /// When to give back what a shrunken shard no longer needs.
     settle_ns: u64,
-    /// The shard's own copy of what it has published in [`Shared::due`].
+    /// The shard's own copy of what it has published of its deadlines.
     earliest_ns: u64,
 }
 
@@ -77,10 +79,7 @@ pub(crate) struct Shared<K, V> {
     pub(crate) resolution_ns: u64,
     /// How much garbage a shard gathers before writers help.
     pub(crate) batch_entries: usize,
-    /// Lower bounds of the shards' earliest deadlines, side by side for the gatherer.
-    pub(crate) due: Box<[AtomicU64]>,
-    /// How often one of them was lowered, so that the gatherer need not look at all each time.
-    pub(crate) due_lowered: AtomicU64,
+    pub(crate) bounds: Bounds,
 }
 
 /// What a call on a shard leaves its caller to do, once no lock is held.
@@ -94,20 +93,8 @@ pub(crate) struct After {
     pub(crate) has_full_batch: bool,
 }
 
-impl<K, V> Shared<K, V> {
-    /// A lower bound of the deadlines in this shard.
-    pub(crate) fn earliest_ns(&self, shard: usize) -> u64 {
-        // Acquire: pairs with the store in `publish_earliest`: who sees that nothing is due any more
-        // sees the room that it had. What it misses was filed just now.
-        self.due[shard].load(Ordering::Acquire)
-    }
-
-    /// How often one of the lower bounds was lowered. What was seen of them after this count holds
-    /// for as long as the count does; they may have been raised.
-    pub(crate) fn due_lowered(&self) -> u64 {
-        // Acquire: pairs with the addition in `note_deadline`: who sees the count sees the bound.
-        self.due_lowered.load(Ordering::Acquire)
-    }
+impl After {
+    pub(crate) const NOTHING: Self = Self { look_ns: NEVER_NS, has_full_batch: false };
 }
 
 impl<K, V> Shard<K, V> {
@@ -179,15 +166,13 @@ impl<'s, K, V> Session<'s, K, V> {
     fn note_deadline(&mut self, deadline_ns: u64) {
         if deadline_ns < self.state.earliest_ns {
             self.publish_earliest(deadline_ns);
-            // Release: pairs with the load in `due_lowered`.
-            self.shared.due_lowered.fetch_add(1, Ordering::Release);
+            self.shared.bounds.note_lowered();
         }
     }
 
     fn publish_earliest(&mut self, earliest_ns: u64) {
         self.state.earliest_ns = earliest_ns;
-        // Release: pairs with the load in `earliest_ns`. M5 holds for whoever takes the lock.
-        self.shared.due[self.shard.number].store(earliest_ns, Ordering::Release);
+        self.shared.bounds.publish_earliest(self.shard.number, earliest_ns);
     }
 
     /// Takes a killed entry out of index and ledger and retires it. The caller gives its room back.
@@ -243,8 +228,13 @@ impl<'s, K, V> Session<'s, K, V> {
     fn close(mut self) -> After {
         let is_full = self.state.garbage.open_len() >= self.shared.batch_entries;
         let has_full_batch = is_full && self.state.garbage.seal();
-        let look_ns = self.state.look_ns;
-        After { look_ns: if look_ns < self.told_ns { look_ns } else { NEVER_NS }, has_full_batch }
+        let mut look_ns = NEVER_NS;
+        if self.state.look_ns < self.told_ns {
+            look_ns = self.state.look_ns;
+            let (bounds, number) = (&self.shared.bounds, self.shard.number);
+            bounds.publish_look(number, look_ns.min(bounds.look_ns(number)));
+        }
+        After { look_ns, has_full_batch }
     }
 }
 

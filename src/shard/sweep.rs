@@ -1,7 +1,7 @@
 //! What goes through many sessions, a bite at a time: reaping, evicting, clearing, walking.
 
 use super::{After, BITE, PATIENCE, Session, Shard, Shared, State};
-use crate::budget::Room;
+use crate::budget::{Load, Room};
 use crate::index::Held;
 use crate::ledger::{AHEAD_RECORDS, Coldest, RecordId};
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
@@ -25,11 +25,9 @@ pub(crate) struct Visit {
     pub(crate) has_garbage: bool,
 }
 
-/// What an attempt to evict came to.
+/// Why a shard gives nobody up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Eviction {
-    /// One session went; no other here was used before this millisecond.
-    Done(u64),
+pub(crate) enum Kept {
     /// Nobody here was used before this millisecond, which is after the rival's.
     Warm(u64),
     /// Nobody is here; who comes in later is used after this millisecond.
@@ -105,7 +103,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Evicts the least recently used session but for the one spared, unless it was used after
-    /// `rival_ms`.
+    /// `rival_ms`; tells a millisecond that no other here was used before.
     ///
     /// `looks` is how many records may still be examined for this eviction, `now_ns` the caller's
     /// sample of the exact clock.
@@ -115,13 +113,16 @@ impl<K, V> Shard<K, V> {
         (rival_ms, spared): (u64, Option<RecordId>),
         looks: &mut usize,
         room: &mut Room<'_>,
-    ) -> (Eviction, After) {
+    ) -> (Result<u64, Kept>, After) {
         let mut session = self.open(shared);
         let spared = spared.filter(|&id| session.state.ledger.contains(id));
         if let Some(id) = spared {
             session.state.ledger.hide_from_eviction(id);
         }
-        let eviction = session.evict_coldest(rival_ms, looks, room, now_ns);
+        let eviction = session.evict_coldest(rival_ms, looks, room, now_ns).map(|()| {
+            // Who comes in later is used now.
+            session.state.ledger.coldest_bound_ms().min(now_ns / MILLI_NS)
+        });
         if let Some(id) = spared {
             session.state.ledger.show_to_eviction(id, |entry| entry.used_ms());
         }
@@ -245,16 +246,42 @@ impl<K, V> Session<'_, K, V> {
         state.look_ns = state.ledger.next_look_ns().min(state.settle_ns).min(garbage_ns);
         // The caller is told by the visit; nothing is left for `close` to tell.
         self.told_ns = state.look_ns;
+        let is_draining = state.garbage.is_draining();
+        let has_garbage = state.garbage.needs_draining()
+            || self.shard.is_released()
+            || is_draining && self.shard.has_left();
+        // Who is draining may leave something behind (D1).
+        let look_ns = if has_garbage || is_draining { 0 } else { state.look_ns };
+        self.shared.bounds.publish_look(self.shard.number, look_ns);
         Visit {
             reaped,
             has_more: state.ledger.next_due().is_some(),
             has_more_due: state.ledger.is_due_waiting(),
             is_put_off: false,
             look_ns: state.look_ns,
-            has_garbage: state.garbage.needs_draining()
-                || self.shard.is_released()
-                || state.garbage.is_draining() && self.shard.has_left(),
+            has_garbage,
         }
+    }
+
+    /// Makes room in this shard alone, by its own coldest, if the whole cache would do the same:
+    /// nothing is due anywhere, and nobody was used before them (V3, V4). Then nobody has to wait for
+    /// the gatherer, nor for another shard's lock.
+    pub(super) fn evict_here(&mut self, need: Load, room: &mut Room<'_>, now_ns: u64) -> bool {
+        let mut looks = BITE;
+        for _ in 0..BITE {
+            let bounds = &self.shared.bounds;
+            let rival_ms = bounds.coldest_ms();
+            if self.state.ledger.coldest_so_far_ms() > rival_ms
+                || !bounds.is_none_due(now_ns)
+                || self.evict_coldest(rival_ms, &mut looks, room, now_ns).is_err()
+            {
+                return false;
+            }
+            if room.try_cover(need) {
+                return true;
+            }
+        }
+        false
     }
 
     fn evict_coldest(
@@ -263,7 +290,7 @@ impl<K, V> Session<'_, K, V> {
         looks: &mut usize,
         room: &mut Room<'_>,
         now_ns: u64,
-    ) -> Eviction {
+    ) -> Result<(), Kept> {
         let mut left = BITE.min(*looks);
         let mut best = None;
         loop {
@@ -273,13 +300,13 @@ impl<K, V> Session<'_, K, V> {
             left -= before - bite;
             *looks -= before - bite;
             let (id, used_ms) = match coldest {
-                Coldest::Empty => return Eviction::Empty(now_ns / MILLI_NS),
-                Coldest::Found(_, used_ms) if used_ms > rival_ms => return Eviction::Warm(used_ms),
+                Coldest::Empty => return Err(Kept::Empty(now_ns / MILLI_NS)),
+                Coldest::Found(_, used_ms) if used_ms > rival_ms => {
+                    return Err(Kept::Warm(used_ms));
+                }
                 Coldest::Found(id, used_ms) if self.try_evict(id, used_ms, room, now_ns) => {
                     self.fetch_coldest(1 + AHEAD_RECORDS);
-                    // Who comes in later is used now.
-                    let bound_ms = self.state.ledger.coldest_bound_ms();
-                    return Eviction::Done(bound_ms.min(now_ns / MILLI_NS));
+                    return Ok(());
                 }
                 // In the first case a reader has used it just now: it is not the coldest any more.
                 Coldest::Found(id, used_ms) | Coldest::Unsettled(id, used_ms) => (id, used_ms),
@@ -289,7 +316,7 @@ impl<K, V> Session<'_, K, V> {
                 best = Some((id, used_ms));
             }
             if let (0, Some((id, used_ms))) = (left, best) {
-                return Eviction::Unsettled(id, used_ms);
+                return Err(Kept::Unsettled(id, used_ms));
             }
             self.fetch_coldest(FETCHED);
         }

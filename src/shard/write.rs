@@ -36,6 +36,8 @@ impl<K, V> Copy for Mode<'_, K, V> {}
 pub(crate) struct NotPut<K, V> {
     pub(crate) fresh: Fresh<K, V>,
     pub(crate) snag: Snag,
+    /// Others may have been evicted for it.
+    pub(crate) after: After,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,24 +69,34 @@ impl<K: Eq, V> Shard<K, V> {
         room: &mut Room<'_>,
     ) -> Result<After, NotPut<K, V>> {
         let mut session = self.open(shared);
-        // Sampled only where it matters: not by an attempt that finds no room for a new key.
+        // Sampled only where it matters.
         let now_ns = LazyCell::new(|| shared.clock.exact_ns());
         let (snag, incumbent) = session.examine(&fresh, mode, &now_ns);
         if let Some(snag) = snag {
-            return Err(NotPut { fresh, snag });
+            return Err(NotPut { fresh, snag, after: After::NOTHING });
         }
         let had = incumbent
             .as_ref()
             .map_or(Load::default(), |incumbent| Load { entries: 1, weight: incumbent.weight });
         let wanted = Load { entries: 1, weight: fresh.weight() };
         let need = wanted.beyond(had);
-        if !room.try_cover(need) {
+        // Who is in the way could be the coldest, and is not to be evicted for its own heir.
+        let is_covered =
+            room.try_cover(need) || incumbent.is_none() && session.evict_here(need, room, *now_ns);
+        if !is_covered {
             let spared = incumbent.map(|incumbent| incumbent.id);
-            return Err(NotPut { fresh, snag: Snag::NeedsRoom(need, spared) });
+            let snag = Snag::NeedsRoom(need, spared);
+            return Err(NotPut { fresh, snag, after: session.close() });
         }
         match incumbent {
             None => session.link(fresh, spans, *now_ns),
-            Some(incumbent) => session.replace(incumbent.id, fresh, spans, mode, *now_ns)?,
+            Some(incumbent) => {
+                let replaced = session.replace(incumbent.id, fresh, spans, mode, *now_ns);
+                if let Err(fresh) = replaced {
+                    let snag = Snag::Refused(Reason::Occupied);
+                    return Err(NotPut { fresh, snag, after: After::NOTHING });
+                }
+            }
         }
         room.spend(need);
         shared.budget.release(had.beyond(wanted));
@@ -141,6 +153,7 @@ impl<K, V> Session<'_, K, V> {
         self.retire_table(old_table, now_ns);
     }
 
+    /// Puts a session in another one's place; hands it back if that is live after all and stays.
     fn replace(
         &mut self,
         id: RecordId,
@@ -148,7 +161,7 @@ impl<K, V> Session<'_, K, V> {
         spans: Spans,
         mode: Mode<'_, K, V>,
         now_ns: u64,
-    ) -> Result<(), NotPut<K, V>> {
+    ) -> Result<(), Fresh<K, V>> {
         let succession = match mode {
             Mode::IfAbsent => Succession::IfDue,
             Mode::Update(_) => Succession::Inherit,
@@ -157,11 +170,8 @@ impl<K, V> Session<'_, K, V> {
         fresh.begin(now_ns, spans);
         let state = &mut *self.state;
         let old = state.ledger.get(id);
-        let (heir, due) = self
-            .shard
-            .index
-            .supersede(&mut state.writer, old, fresh, succession, now_ns)
-            .map_err(|fresh| NotPut { fresh, snag: Snag::Refused(Reason::Occupied) })?;
+        let (heir, due) =
+            self.shard.index.supersede(&mut state.writer, old, fresh, succession, now_ns)?;
         heir.set_record(id);
         state.inserted += 1;
         // Wrapping: the old one's weight is still in, and goes below.
