@@ -116,6 +116,16 @@ impl Budget {
         if self.is_weighed { self.weight.sum() } else { self.entries() }
     }
 
+    /// Whether there is room at this moment, as far as it can be told without reserving it.
+    #[inline]
+    pub(crate) fn has_room(&self, load: Load) -> bool {
+        let fits = |sum: u64, more: u64, cap: Option<u64>| {
+            cap.is_none_or(|cap| sum.saturating_add(more) <= cap)
+        };
+        fits(self.entries(), load.entries, self.max_entries)
+            && fits(self.weight(), load.weight, self.max_weight)
+    }
+
     fn try_reserve(&self, load: Load) -> bool {
         if self.max_entries.is_some() && self.is_weighed {
             // Weights without a cap cannot add up to more than their sum can say.

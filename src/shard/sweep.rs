@@ -322,9 +322,19 @@ impl<K, V> Session<'_, K, V> {
         }
     }
 
-    /// Has the processor fetch what the next search for the coldest asks about.
+    /// Has the processor fetch what the next search for the coldest asks about: of the first, who
+    /// may be the one, all.
     fn fetch_coldest(&self, count: usize) {
-        self.state.ledger.next_coldest().take(count).for_each(|entry| entry.prefetch_word());
+        let mut coldest = self.state.ledger.next_coldest().take(count);
+        coldest.by_ref().take(1).for_each(|entry| entry.prefetch());
+        coldest.for_each(|entry| entry.prefetch_word());
+    }
+
+    /// Has the processor fetch the place in the table of who will be evicted next, if anybody is.
+    pub(super) fn fetch_next_place(&self) {
+        if let Some(entry) = self.state.ledger.next_coldest().next() {
+            self.shard.index.prefetch(entry.hash());
+        }
     }
 
     fn try_evict(&mut self, id: RecordId, used_ms: u64, room: &mut Room<'_>, now_ns: u64) -> bool {

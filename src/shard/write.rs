@@ -69,6 +69,10 @@ impl<K: Eq, V> Shard<K, V> {
         room: &mut Room<'_>,
     ) -> Result<After, NotPut<K, V>> {
         let mut session = self.open(shared);
+        let wanted = Load { entries: 1, weight: fresh.weight() };
+        if !shared.budget.has_room(wanted) {
+            session.fetch_next_place();
+        }
         // Sampled only where it matters.
         let now_ns = LazyCell::new(|| shared.clock.exact_ns());
         let (snag, incumbent) = session.examine(&fresh, mode, &now_ns);
@@ -78,7 +82,6 @@ impl<K: Eq, V> Shard<K, V> {
         let had = incumbent
             .as_ref()
             .map_or(Load::default(), |incumbent| Load { entries: 1, weight: incumbent.weight });
-        let wanted = Load { entries: 1, weight: fresh.weight() };
         let need = wanted.beyond(had);
         // Who is in the way could be the coldest, and is not to be evicted for its own heir.
         let is_covered =
