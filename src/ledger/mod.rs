@@ -81,7 +81,7 @@ impl<T> Ledger<T> {
         if deadline_ns == NEVER_NS {
             return NEVER_NS;
         }
-        self.deadlines.file(&mut self.slab, id, deadline_ns)
+        self.deadlines.file_and_look(&mut self.slab, id, deadline_ns)
     }
 
     /// Puts another session in the place of this record's.
@@ -211,11 +211,6 @@ impl<T> Ledger<T> {
             recency.unfile(&mut self.slab, id);
             recency.file(&mut self.slab, id, key_ms);
         }
-    }
-
-    /// A lower bound of all last uses that costs nothing: as far as searches have come.
-    pub(crate) fn coldest_so_far_ms(&self) -> u64 {
-        self.recency.as_ref().map_or(u64::MAX, Wheel::elapsed)
     }
 
     /// A lower bound of all last uses, in milliseconds.

@@ -271,7 +271,7 @@ impl<K, V> Session<'_, K, V> {
         for _ in 0..BITE {
             let bounds = &self.shared.bounds;
             let rival_ms = bounds.coldest_ms();
-            if self.state.ledger.coldest_so_far_ms() > rival_ms
+            if self.state.ledger.coldest_bound_ms() > rival_ms
                 || !bounds.is_none_due(now_ns)
                 || self.evict_coldest(rival_ms, &mut looks, room, now_ns).is_err()
             {

@@ -53,10 +53,16 @@ impl<const LANE: usize> Wheel<LANE> {
         Self { grain, lead, elapsed: 0, levels: Vec::new() }
     }
 
-    /// Files a record under `key`; tells by which time somebody should look at its slot.
-    ///
-    /// A key that has passed is filed under the current tick. Constant time.
-    pub(super) fn file<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64) -> u64 {
+    /// Files a record under `key`; tells by which time somebody should look at its slot. Constant
+    /// time.
+    pub(super) fn file_and_look<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64) -> u64 {
+        let (level, position) = self.file(slab, id, key);
+        self.look_at(level, position, key)
+    }
+
+    /// Files a record under `key`, or under the current tick if that has passed; tells on which level
+    /// and at which position. Constant time.
+    pub(super) fn file<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64) -> (u32, u64) {
         let tick = self.tick_of(key).max(self.elapsed);
         let mut level = least_level(tick - self.elapsed);
         while (tick >> (LEVEL_BITS * level)) - (self.elapsed >> (LEVEL_BITS * level)) >= RING {
@@ -69,7 +75,7 @@ impl<const LANE: usize> Wheel<LANE> {
         let position = tick >> (LEVEL_BITS * level);
         let place = (position % RING) as u32;
         self.levels[level as usize].push::<T, LANE>(slab, level, place, id, key);
-        self.look_at(level, position, key)
+        (level, position)
     }
 
     /// Files a record whose key has passed under the current tick, among those at its head whose
@@ -115,11 +121,10 @@ impl<const LANE: usize> Wheel<LANE> {
 
     /// Takes a record out of its list; does nothing if it is in none. Constant time.
     pub(super) fn unfile<T>(&mut self, slab: &mut Slab<T>, id: RecordId) {
-        let links = slab.get(id).links[LANE];
+        let links = core::mem::replace(&mut slab.get_mut(id).links[LANE], Links::UNFILED);
         if !links.is_filed() {
             return;
         }
-        slab.get_mut(id).links[LANE] = Links::UNFILED;
         match (end_of_list(links.prev), end_of_list(links.next)) {
             (Some((level, place)), Some(_)) => self.levels[level].clear(place),
             (Some((level, place)), None) => {
@@ -210,32 +215,48 @@ impl<const LANE: usize> Wheel<LANE> {
 
     /// A lower bound of all keys, [`u64::MAX`] if there are none.
     pub(super) fn lower_bound(&self) -> u64 {
-        let levels = 0..self.levels.len() as u32;
-        let bounds = levels.map(|level| {
-            let in_ring = self.first(level).map_or(u64::MAX, |(_, min)| min);
-            in_ring.min(self.levels[level as usize].backlog.min())
-        });
-        bounds.min().unwrap_or(u64::MAX)
+        let mut bound = u64::MAX;
+        for (index, level) in self.levels.iter().enumerate() {
+            bound = bound.min(level.backlog.min());
+            let shift = LEVEL_BITS * index as u32;
+            let current = self.elapsed >> shift;
+            if let Some(position) = level.first_from(current) {
+                // Nothing in a slot ahead lies before the slot itself.
+                let is_ahead = position > current;
+                let before_start = (position << shift).saturating_sub(1).saturating_mul(self.grain);
+                if !(is_ahead && before_start >= bound) {
+                    bound = bound.min(level.min_at(position));
+                }
+            }
+        }
+        bound
     }
 
     /// The record to be looked at next by whoever takes records in the order of their keys, and
     /// whether nobody is filed before it. If somebody may be, it must be filed again first.
     pub(super) fn next_in_order<T>(&mut self, slab: &mut Slab<T>) -> Option<(RecordId, bool)> {
         loop {
-            let waiting = self.levels.iter().map(|level| level.backlog.min()).min()?;
-            let upper = (1..self.levels.len() as u32)
-                .filter_map(|level| {
-                    let position = self.first_position(level)?;
-                    Some((position << (LEVEL_BITS * level), level, position))
-                })
-                .min();
-            let upper_start = upper.map_or(u64::MAX, |(start, ..)| start);
-            if let Some(tick) = self.first_position(0).filter(|&tick| tick <= waiting) {
-                if tick <= upper_start {
-                    // W2: nobody is filed before this tick, so no slot is left behind.
-                    self.elapsed = self.elapsed.max(tick);
-                    return self.levels[0].head_at(tick % RING).map(|head| (head, true));
+            let (lowest, uppers) = self.levels.split_first()?;
+            // Before this tick, somebody may be filed who is not on the lowest level's ring.
+            let mut others_from = lowest.backlog.min();
+            let mut upper: Option<(u64, u32, u64)> = None;
+            for (level, ring) in (1..).zip(uppers) {
+                others_from = others_from.min(ring.backlog.min());
+                let shift = LEVEL_BITS * level;
+                if let Some(position) = ring.first_from(self.elapsed >> shift) {
+                    let start = position << shift;
+                    others_from = others_from.min(start);
+                    if upper.is_none_or(|(least, ..)| start < least) {
+                        upper = Some((start, level, position));
+                    }
                 }
+            }
+            if let Some(tick) = lowest.first_from(self.elapsed).filter(|&tick| tick <= others_from)
+            {
+                let head = lowest.head_at(tick % RING);
+                // W2: nobody is filed before this tick, so no slot is left behind.
+                self.elapsed = self.elapsed.max(tick);
+                return head.map(|head| (head, true));
             }
             if let Some(id) = self.next_in_backlog() {
                 return Some((id, false));

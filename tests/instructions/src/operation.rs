@@ -23,8 +23,10 @@ pub enum Operation {
     InsertFresh,
     /// `insert` over a live session.
     InsertReplace,
-    /// `insert` of a new key into a full cache, which evicts.
+    /// `insert` of a new key into a full cache, which evicts, once a millisecond.
     InsertEvict,
+    /// The same a hundred times a millisecond: a shard has its own share of the coldest.
+    InsertEvictBusy,
     /// `discard` of a live session.
     Discard,
     /// A session's end at its deadline: found due, unlinked, dropped.
@@ -39,6 +41,8 @@ type Sessions = Cache<u128, Arc<[u8; 64]>, RandomState>;
 struct Scene {
     clock: ManualClock,
     sessions: Sessions,
+    /// How many operations are done in a millisecond.
+    pace: u64,
 }
 
 impl Operation {
@@ -48,9 +52,13 @@ impl Operation {
             Self::InsertFresh => 2 * OPERATIONS as usize,
             _ => OPERATIONS as usize,
         };
-        let scene = Scene::new(capacity)?;
+        let pace = if self == Self::InsertEvictBusy { 100 } else { 1 };
+        let scene = Scene::new(capacity, pace)?;
         // A full cache evicts at its usual pace only once it has done so for a while.
-        let rounds = if self == Self::InsertEvict { 3 } else { 1 };
+        let rounds = match self {
+            Self::InsertEvict | Self::InsertEvictBusy => 3,
+            _ => 1,
+        };
         for number in 0..rounds * OPERATIONS {
             scene.insert(number)?;
         }
@@ -64,7 +72,10 @@ impl Operation {
             Self::ContainsHit => scene.each(|sessions, number| {
                 black_box(sessions.contains_key(&key(number)));
             }),
-            Self::InsertFresh | Self::InsertReplace | Self::InsertEvict => {
+            Self::InsertFresh
+            | Self::InsertReplace
+            | Self::InsertEvict
+            | Self::InsertEvictBusy => {
                 let first = if self == Self::InsertReplace { 0 } else { rounds * OPERATIONS };
                 scene.each(|sessions, number| {
                     let done = sessions.insert(key(first + number), value());
@@ -81,7 +92,7 @@ impl Operation {
 }
 
 impl Scene {
-    fn new(capacity: usize) -> Result<Self, Failure> {
+    fn new(capacity: usize, pace: u64) -> Result<Self, Failure> {
         let clock = ManualClock::new();
         let sessions = Cache::builder()
             .max_entries(capacity)
@@ -91,21 +102,27 @@ impl Scene {
             .reaper(Reaper::Manual)
             .hasher(RandomState::with_seeds(1, 2, 3, 4))
             .build()?;
-        Ok(Self { clock, sessions })
+        Ok(Self { clock, sessions, pace })
     }
 
     fn insert(&self, number: u64) -> Result<(), Failure> {
-        self.clock.advance(Duration::from_millis(1));
+        self.go_on(number);
         self.sessions
             .insert(key(number), value())
             .map_err(|rejected| rejected.reason.to_string())?;
         Ok(())
     }
 
-    /// A thousand operations a second, of which only the operation itself is counted.
+    fn go_on(&self, number: u64) {
+        if number % self.pace == 0 {
+            self.clock.advance(Duration::from_millis(1));
+        }
+    }
+
+    /// Many operations, of which only the operation itself is counted, not the time that passes.
     fn each(&self, operation: impl Fn(&Sessions, u64)) {
         for number in 0..OPERATIONS {
-            self.clock.advance(Duration::from_millis(1));
+            self.go_on(number);
             counted_by_valgrind(|| operation(&self.sessions, number));
         }
     }

@@ -173,7 +173,7 @@ impl Twin {
 
     fn file(&mut self, name: u32) -> Result<(), Broken> {
         let truth = &mut self.truths[name as usize];
-        let look = self.wheel.file(&mut self.slab, truth.id, truth.key);
+        let look = self.wheel.file_and_look(&mut self.slab, truth.id, truth.key);
         truth.filed_tick = truth.key.div_ceil(self.grain).max(self.wheel.elapsed());
         let ticks = truth.filed_tick - self.wheel.elapsed();
         self.reached.furthest_ticks = self.reached.furthest_ticks.max(ticks);
