@@ -3,7 +3,8 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::Cache;
-use super::core::{Core, Round};
+use super::core::Core;
+use super::pass::Round;
 use crate::budget::Budget;
 use crate::builder::Builder;
 use crate::error::BuildError;

@@ -8,6 +8,7 @@ mod core;
 mod gather;
 mod look;
 mod observe;
+mod pass;
 mod remove;
 mod walk;
 mod write;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::budget::Room;
+use crate::budget::{Load, Room};
 use crate::platform::clock::NEVER_NS;
+use crate::platform::sync::pin;
 use crate::retire::Readers;
 use crate::shard::Drained;
 use crate::{Cache, Lifetime, ManualClock, Reaper, RemovalCause};
@@ -244,3 +245,53 @@ fn default_shards_are_small_enough_to_grow_quickly() {
 
 /// Eight full batches of one shard, and what a call has not come to.
 const MOST_WAITING: u64 = 9 * 128;
+
+/// Whoever is draining may have to leave something behind, and the reaper has to come for it.
+#[test]
+fn shard_that_is_being_drained_is_not_skipped() {
+    let (clock, builder) = manual();
+    let seen = Arc::new(AtomicUsize::new(usize::MAX));
+    let slot = Arc::new(std::sync::Mutex::new(None::<Cache<u64, u64>>));
+    let listener = {
+        let (seen, slot) = (seen.clone(), slot.clone());
+        move |_, _, _| {
+            let Some(cache) = slot.lock().unwrap().clone() else { return };
+            let core = &cache.core;
+            let _visit = core.shards[0].reap(&core.shared, false);
+            seen.store(core.shared.bounds.look_ns(0) as usize, Ordering::Relaxed);
+        }
+    };
+    let cache = builder.max_entries(9).shards(1).on_removal(listener).build().unwrap();
+    *slot.lock().unwrap() = Some(cache.clone());
+    cache.insert(1, 1).unwrap();
+    cache.discard(&1);
+    clock.advance(Duration::from_secs(1));
+    cache.reap();
+    assert_eq!(seen.load(Ordering::Relaxed), 0, "V2: somebody drains");
+    slot.lock().unwrap().take();
+}
+
+/// Room is gathered for a session that is to be replaced, and then it is not replaced.
+#[test]
+fn spared_session_counts_again_for_those_who_evict_after() {
+    let (clock, builder) = manual();
+    let cache = builder.max_entries(3).shards(1).build().unwrap();
+    for key in 0..3 {
+        cache.insert(key, key).unwrap();
+        clock.advance(Duration::from_millis(1));
+    }
+    let core = &cache.core;
+    let (hash, pin) = (core.hash(&0_u64), pin());
+    let coldest = core.shards[0].index().find(&pin, hash.index, |&key| key == 0);
+    let record = coldest.expect("it is in").record();
+    drop(pin);
+    let mut room = Room::none(&core.shared.budget);
+    let (mut follow_ups, mut waits) = (super::gather::FollowUps::default(), 0);
+    let need = Load { entries: 1, weight: 0 };
+    let gathered = core.gather(&mut room, need, Some((0, record)), (&mut follow_ups, &mut waits));
+    assert_eq!(gathered, super::gather::Gathered::Room);
+    core.attend_to(follow_ups);
+    assert!(cache.contains_key(&0) && !cache.contains_key(&1), "the coldest but for the one");
+    drop(room);
+    cache.audit().unwrap();
+}

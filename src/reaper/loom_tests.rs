@@ -13,6 +13,8 @@ use crate::platform::sync::Mutex;
 struct Desk {
     alarm: Arc<Alarm>,
     is_filed: Mutex<bool>,
+    /// When there is something under the lock, as far as it says without it.
+    look_ns: AtomicU64,
     is_noted: AtomicBool,
     /// How much it has found, in how many passes; loom sees neither.
     found: AtomicUsize,
@@ -27,6 +29,7 @@ impl Desk {
         let desk = Arc::new(Self {
             alarm: Arc::new(Alarm::new()),
             is_filed: Mutex::new(false),
+            look_ns: AtomicU64::new(NEVER_NS),
             is_noted: AtomicBool::new(false),
             found: AtomicUsize::new(0),
             passes: AtomicUsize::new(0),
@@ -48,7 +51,8 @@ impl Desk {
     fn pass(&self) {
         self.passes.fetch_add(1, SeqCst);
         self.alarm.disarm();
-        let is_filed = core::mem::take(&mut *self.is_filed.lock());
+        // Relaxed: as in `Core::visit_all`; nobody takes the lock for nothing.
+        let is_filed = self.look_ns.load(Ordering::Relaxed) == 0 && self.visit();
         // Acquire, AcqRel: pair with the store of whoever notes. Looked at first, as in a visit: a
         // swap alone would see the newest note, whatever the alarm brings along.
         let is_noted =
@@ -58,6 +62,23 @@ impl Desk {
             self.found.fetch_add(usize::from(is_filed) + usize::from(is_noted), SeqCst);
             self.main.unpark();
         }
+    }
+
+    fn visit(&self) -> bool {
+        let mut is_filed = self.is_filed.lock();
+        // Relaxed: under the lock.
+        self.look_ns.store(NEVER_NS, Ordering::Relaxed);
+        core::mem::take(&mut *is_filed)
+    }
+
+    /// As a session is filed in a shard, whose lock is let go of before anybody is told.
+    fn file(&self) {
+        let mut is_filed = self.is_filed.lock();
+        *is_filed = true;
+        // Relaxed: as in `Bounds::publish_look`.
+        self.look_ns.store(0, Ordering::Relaxed);
+        drop(is_filed);
+        self.alarm.ring_by(0);
     }
 
     /// Sleeps until the reaper has found so much. A lost wake-up is a deadlock, which loom reports.
@@ -82,8 +103,7 @@ fn loom_what_is_filed_while_the_reaper_sleeps_or_works_is_not_slept_through() {
         explore(|| {
             // Sets it to work, perhaps.
             desk.alarm.ring_by(0);
-            *desk.is_filed.lock() = true;
-            desk.alarm.ring_by(0);
+            desk.file();
             desk.wait_for(1);
         });
         notes.note(desk.passes.load(SeqCst) - 2);

@@ -3,6 +3,7 @@
 use super::{BITE, Shard, Shared};
 use crate::error::{Broken, ensure};
 use crate::index::Entry;
+use crate::platform::clock::NEVER_NS;
 use crate::platform::sync::Ordering;
 use crate::stats::{Audit, Stats};
 
@@ -60,11 +61,13 @@ impl<K, V> Shard<K, V> {
         // when the batch was taken, never of what was taken.
         let dropped = self.dropped.load(Ordering::Acquire);
         state.ledger.check(|entry| entry.judge().deadline_ns(), |entry| entry.used_ms())?;
-        let mut weight = 0;
+        let (mut weight, mut deadline_ns, mut used_ms) = (0, NEVER_NS, u64::MAX);
         let mut from = 0;
         while let Some((id, linked)) = state.ledger.next_from(from) {
             ensure!("M1", linked.record() == id, "an entry does not know its record {id:?}");
             weight += linked.weight();
+            deadline_ns = deadline_ns.min(linked.judge().deadline_ns());
+            used_ms = used_ms.min(linked.used_ms());
             from = id.raw() + 1;
         }
         ensure!("M1", weight == state.weight, "weight {weight}, counted {}", state.weight);
@@ -84,6 +87,13 @@ impl<K, V> Shard<K, V> {
         let look_ns = shared.bounds.look_ns(self.number);
         let next_ns = state.look_ns.min(state.ledger.next_look_ns());
         ensure!("V2", look_ns <= next_ns, "looks at {look_ns}, where {next_ns} is wanted");
+        ensure!(
+            "V3",
+            !shared.bounds.is_none_due(deadline_ns),
+            "due at {deadline_ns} is taken for none"
+        );
+        let coldest_ms = shared.bounds.coldest_ms();
+        ensure!("V4", coldest_ms <= used_ms, "used at {used_ms}, which is before {coldest_ms}");
         audit.entries += state.ledger.len();
         audit.weight += weight;
         audit.inserted += state.inserted;

@@ -11,7 +11,9 @@
 //!     is noted elsewhere. It is written under the shard's lock; whoever lowers it rings the alarm
 //!     *then*, and the reaper disarms the alarm before it looks (P1).
 //! V3. As long as `due_lowered` is what `seen_lowered` says, no deadline lies before
-//!     `none_due_before_ns`. Both are written by the gatherer, under its lock.
+//!     `none_due_before_ns`. Both are written by the gatherer, under its lock, the time first. So who
+//!     sees a count sees its time or a later one, and before a later time there is no deadline but
+//!     of a later count: of these, whoever has heard of one finds `due_lowered` raised as well.
 //! V4. `coldest_ms` is at most the last use of every session of the cache. Last uses only grow, and
 //!     who comes in is used then, so it stays true. Written by the gatherer, under its lock.
 
@@ -74,20 +76,19 @@ impl Bounds {
     /// Notes that nothing was due before this time, as seen after the bounds had been lowered so many
     /// times; for the gatherer.
     pub(crate) fn see_none_due_before(&self, none_due_before_ns: u64, due_lowered: u64) {
-        // Release: pairs with the load in `is_none_due`: who sees this time sees all lowerings that
-        // were counted before it.
-        self.none_due_before_ns.store(none_due_before_ns, Ordering::Release);
-        // Release: pairs with the load in `is_none_due`: who sees the count sees this time, or a
-        // later gatherer's.
+        // Relaxed: published with the count, and a later time than that is as good (V3).
+        self.none_due_before_ns.store(none_due_before_ns, Ordering::Relaxed);
+        // Release: pairs with the load in `is_none_due`: who sees the count sees the time.
         self.seen_lowered.store(due_lowered, Ordering::Release);
     }
 
     /// Whether it is certain that nothing is due (V3).
     pub(crate) fn is_none_due(&self, now_ns: u64) -> bool {
-        // Acquire, both, and in this order: a time that is older than its count would be too late. If
-        // it is newer, the current count is newer as well, and tells.
+        // Acquire: pairs with the store in `see_none_due_before`, and comes first: a time older than
+        // its count would be too late.
         let seen_lowered = self.seen_lowered.load(Ordering::Acquire);
-        let none_due_before_ns = self.none_due_before_ns.load(Ordering::Acquire);
+        // Relaxed: see above.
+        let none_due_before_ns = self.none_due_before_ns.load(Ordering::Relaxed);
         now_ns < none_due_before_ns && self.due_lowered() == seen_lowered
     }
 
@@ -115,3 +116,6 @@ impl Bounds {
         self.look[shard].store(look_ns, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;

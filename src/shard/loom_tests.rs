@@ -1,8 +1,6 @@
-//! Models of one lock's worth of the cache: who gets the last room, who frees what a closure held,
-//! and who is evicted when a reader is about.
+//! Models of one lock's worth of the cache: who gets the last room, and who frees what a closure held.
 
 use std::sync::Mutex as Plain;
-use std::time::Duration;
 
 use super::*;
 use crate::budget::Room;
@@ -11,29 +9,29 @@ use crate::lifetime::Spans;
 use crate::platform::clock::{MILLI_NS, ManualClock};
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
 use crate::platform::loom_tests::{Canary, Seen, check, race};
-use crate::platform::sync::{Arc, Ticket, pin, thread, turn_epoch};
+use crate::platform::sync::{Arc, Ordering, Ticket, pin, thread, turn_epoch};
 use crate::retire::Readers;
 use crate::stats::Stats;
 
-const FOREVER: Spans = Spans { live_ns: NEVER_NS, idle_ns: NEVER_NS };
+pub(super) const FOREVER: Spans = Spans { live_ns: NEVER_NS, idle_ns: NEVER_NS };
 /// All keys collide.
-const HASH: u32 = 7;
+pub(super) const HASH: u32 = 7;
 
 /// What the listener was told, in order, and in which thread.
 type Events = Arc<Plain<Vec<(u32, thread::ThreadId)>>>;
 
 /// Shards that share a budget and a clock, and who listens.
-struct Scene {
-    shards: Vec<Shard<u32, Canary>>,
-    shared: Shared<u32, Canary>,
-    manual: ManualClock,
+pub(super) struct Scene {
+    pub(super) shards: Vec<Shard<u32, Canary>>,
+    pub(super) shared: Shared<u32, Canary>,
+    pub(super) manual: ManualClock,
     events: Events,
     /// How often the listener was called.
     turns: Arc<AtomicU64>,
 }
 
 impl Scene {
-    fn new(shards: usize, max_entries: u64) -> Arc<Self> {
+    pub(super) fn new(shards: usize, max_entries: u64) -> Arc<Self> {
         let manual = ManualClock::new();
         let events = Events::default();
         let told = events.clone();
@@ -62,7 +60,7 @@ impl Scene {
     }
 
     /// Puts a session in, if there is room.
-    fn put(&self, shard: usize, key: u32, name: u32) -> bool {
+    pub(super) fn put(&self, shard: usize, key: u32, name: u32) -> bool {
         let fresh = Fresh::new(key, Canary::new(name), HASH, 1);
         let mut room = Room::none(&self.shared.budget);
         let put = self.shards[shard].put(&self.shared, fresh, FOREVER, Mode::Always, &mut room);
@@ -92,9 +90,9 @@ impl Scene {
         index.hold(&pin(), HASH, |other| *other == key, look).expect("it is in")
     }
 
-    fn touch(&self, key: u32) -> bool {
+    pub(super) fn touch(&self, shard: usize, key: u32) -> bool {
         let look = (&self.shared.clock, Use::Touch);
-        let index = self.shards[0].index();
+        let index = self.shards[shard].index();
         index.look_up(&pin(), HASH, |other| *other == key, look).is_some()
     }
 
@@ -116,7 +114,7 @@ impl Scene {
     }
 
     /// Ends the scene: everything leaves, and each session was told of once.
-    fn clear(&self, sessions: usize) {
+    pub(super) fn clear(&self, sessions: usize) {
         for shard in &self.shards {
             let (further, _) = shard.unlink_bite(&self.shared, 0, RemovalCause::Closed);
             assert_eq!(further, None);
@@ -269,82 +267,6 @@ fn loom_count_of_the_dropped_brings_the_listeners_work_along() {
         let ((), [(dropped, turns)]) = race(|| scene.drain(), [Box::new(look)]);
         assert!(dropped <= turns, "{dropped} dropped, {turns} told of");
         notes.note(dropped as usize);
-        scene.clear(1);
-    });
-    seen.assert_all();
-}
-
-#[test]
-fn loom_eviction_spares_whom_a_reader_has_touched() {
-    let seen = Seen::new(["the coldest went", "it was touched, and another one went"]);
-    let notes = seen.clone();
-    check(Preemptions(3), Complete, move || {
-        let scene = Scene::new(1, 2);
-        assert!(scene.put(0, 1, 10));
-        scene.manual.advance(Duration::from_millis(1));
-        assert!(scene.put(0, 2, 20));
-        scene.manual.advance(Duration::from_millis(1));
-        let touch = {
-            let scene = scene.clone();
-            move || scene.touch(1)
-        };
-        let evict = || {
-            let mut room = Room::none(&scene.shared.budget);
-            let mut looks = 100;
-            let shard = &scene.shards[0];
-            let now_ns = scene.shared.clock.exact_ns();
-            let (eviction, _) =
-                shard.evict((&scene.shared, now_ns), (9, None), &mut looks, &mut room);
-            assert!(matches!(eviction, Eviction::Done(_)), "{eviction:?}");
-        };
-        let ((), [is_touched]) = race(evict, [Box::new(touch)]);
-        match ([scene.touch(1), scene.touch(2)], is_touched) {
-            ([false, true], false) => notes.note(0),
-            ([true, false], true) => notes.note(1),
-            (left, _) => panic!("a touch was lost: left are {left:?}"),
-        }
-        scene.clear(2);
-    });
-    seen.assert_all();
-}
-
-/// A touch that comes while the reaper is at it: the session goes, or stays and goes later.
-#[test]
-fn loom_touch_against_the_reapers_visit() {
-    let seen = Seen::new(["reaped", "touched"]);
-    let notes = seen.clone();
-    check(Preemptions(3), Complete, move || {
-        let scene = Scene::new(1, 2);
-        let fresh = Fresh::new(1, Canary::new(10), HASH, 1);
-        let spans = Spans { live_ns: NEVER_NS, idle_ns: 50 * MILLI_NS };
-        let mut room = Room::none(&scene.shared.budget);
-        let put = scene.shards[0].put(&scene.shared, fresh, spans, Mode::Always, &mut room);
-        assert!(put.is_ok());
-        drop(room);
-        scene.manual.advance(Duration::from_millis(49));
-        let touch = {
-            // The reader has taken its sample at 49 ms, and the reaper comes at 60 ms.
-            let (scene, sample) = (scene.clone(), ManualClock::new());
-            sample.advance(scene.manual.elapsed());
-            move || {
-                let clock = Clock::from(sample);
-                let look = (&clock, Use::Touch);
-                let index = scene.shards[0].index();
-                index.look_up(&pin(), HASH, |key| *key == 1, look).is_some()
-            }
-        };
-        scene.manual.advance(Duration::from_millis(11));
-        let visit = || scene.shards[0].visit(&scene.shared, NEVER_NS);
-        let (visit, [is_touched]) = race(visit, [Box::new(touch)]);
-        assert_eq!(is_touched, visit.reaped == 0, "a touch was lost");
-        if is_touched {
-            notes.note(1);
-            assert!(visit.look_ns <= 110 * MILLI_NS, "due at 99 ms, rounded up to the tick");
-            scene.manual.advance(Duration::from_millis(50));
-            assert_eq!(scene.shards[0].visit(&scene.shared, NEVER_NS).reaped, 1);
-        } else {
-            notes.note(0);
-        }
         scene.clear(1);
     });
     seen.assert_all();

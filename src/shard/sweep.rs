@@ -349,3 +349,6 @@ impl<K, V> Session<'_, K, V> {
 
 /// How many waits for memory are made to overlap: about as many as a processor has under way.
 const FETCHED: usize = 16;
+
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;
