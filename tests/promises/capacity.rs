@@ -4,7 +4,7 @@ use crate::witness::{Register, Watched, alone, eventually};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use sundown::{Cache, OnFull};
+use sundown::{Cache, ManualClock, OnFull};
 
 const WRITERS: u64 = 4;
 const RUN: Duration = Duration::from_secs(3);
@@ -161,4 +161,30 @@ fn reusing_a_few_keys_under_pressure_does_not_stall_eviction() {
     assert_eq!(cache.len(), MOST);
     assert!(cache.contains_key(&1_000_299) && cache.stats().evicted > 0);
     settle(&cache, &register);
+}
+
+/// A heavy session takes the places of several, of which its own shard gives up the first at once.
+#[test]
+fn whoever_makes_room_in_several_steps_is_freed() {
+    let _alone = alone();
+    let (register, clock) = (Register::default(), ManualClock::new());
+    let cache: Cache<u64, Watched> = Cache::builder()
+        .max_weight(10)
+        .weigher(|&weight, _| weight)
+        .shards(1)
+        .clock(clock.clone())
+        .build()
+        .expect("it builds");
+    let insert = |weight| {
+        clock.advance(Duration::from_millis(1));
+        cache.insert(weight, register.value()).expect("others are evicted");
+    };
+    [3, 4, 5].into_iter().for_each(insert);
+    clock.advance(Duration::from_millis(10));
+    eventually("the first is freed", || register.alive() == 2);
+    // Whoever was evicted first has shown who is the coldest of those left, and no more than that.
+    insert(10);
+    assert_eq!((cache.len(), cache.stats().evicted), (1, 3));
+    clock.advance(Duration::from_millis(10));
+    eventually("the others are freed", || register.alive() == 1);
 }
