@@ -99,7 +99,7 @@ fn later_sessions_of_a_held_key_wait_for_it_and_no_others_do() {
         cache.insert(1, 11).unwrap();
         cache.insert(1, 12).unwrap();
         cache.discard(&2);
-        repeat_until(|| !events.lock().unwrap().is_empty(), || drop(cache.reap()));
+        repeat_until(|| !events.lock().unwrap().is_empty(), || _ = cache.reap());
         assert_eq!(*events.lock().unwrap(), [(2, 20, RemovalCause::Removed)]);
         cache.audit().unwrap();
         assert_eq!(cache.stats().retired.count, 2);
@@ -264,7 +264,7 @@ fn shard_that_is_being_drained_is_not_skipped() {
     cache.insert(1, 1).unwrap();
     cache.discard(&1);
     clock.advance(Duration::from_secs(1));
-    repeat_until(|| cache.stats().dropped == 1, || drop(cache.reap()));
+    repeat_until(|| cache.stats().dropped == 1, || _ = cache.reap());
     assert_eq!(seen.load(Ordering::Relaxed), 0, "V2: somebody drains");
     slot.lock().unwrap().take();
 }
