@@ -10,15 +10,23 @@ use crate::index::token::Unlinked;
 use crate::platform::sync::Ordering;
 
 /// Unlinked entries in the order in which they left, linked through themselves: no allocation.
+///
+/// They are dealt out in turn to a few strands, so that the next ones are known, and fetched, long
+/// before it is their turn: a single list tells of the second only when the first has arrived.
+///
+/// H1. The `n`th entry from the front hangs in the strand `n` after the first, as the `n / STRANDS`th.
 pub(crate) struct Chain<K, V> {
-    head: *mut Entry<K, V>,
-    tail: *mut Entry<K, V>,
+    /// Null where a strand is empty.
+    heads: [*mut Entry<K, V>; STRANDS],
+    tails: [*mut Entry<K, V>; STRANDS],
+    /// The strand of the front.
+    first: usize,
     len: usize,
 }
 
 impl<K, V> Chain<K, V> {
     pub(crate) const fn new() -> Self {
-        Self { head: null_mut(), tail: null_mut(), len: 0 }
+        Self { heads: [null_mut(); STRANDS], tails: [null_mut(); STRANDS], first: 0, len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -29,49 +37,51 @@ impl<K, V> Chain<K, V> {
         let entry = unlinked.0.as_ptr();
         // Release: tells readers in `after` that the index has moved on.
         unlinked.entry().link.store(tagged(null_mut()), Ordering::Release);
-        if let Some(tail) = NonNull::new(self.tail) {
-            // SAFETY: the chain owns the tokens of its entries, so the tail exists.
-            let tail = unsafe { tail.as_ref() };
-            // Release: as above; a tag stays a tag.
-            tail.link.store(tagged(entry), Ordering::Release);
-        } else {
-            self.head = entry;
-        }
-        self.tail = entry;
+        self.hang(self.len, entry, entry);
         self.len += 1;
+    }
+
+    /// Hangs a piece of strand on that of the `n`th entry.
+    fn hang(&mut self, n: usize, head: *mut Entry<K, V>, tail: *mut Entry<K, V>) {
+        let strand = (self.first + n) % STRANDS;
+        if self.heads[strand].is_null() {
+            self.heads[strand] = head;
+        } else if let Some(before) = NonNull::new(self.tails[strand]) {
+            // SAFETY: the chain owns the tokens of its entries, so the tail exists.
+            let before = unsafe { before.as_ref() };
+            // Release: as in `push`; a tag stays a tag.
+            before.link.store(tagged(head), Ordering::Release);
+        }
+        self.tails[strand] = tail;
     }
 
     /// Moves all of `other` to the end of this chain, in constant time.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let other = core::mem::replace(other, Self::new());
-        let Some(tail) = NonNull::new(self.tail) else {
-            *self = other;
-            return;
-        };
-        if !other.head.is_null() {
-            // SAFETY: the chain owns the tokens of its entries, so the tail exists.
-            let tail = unsafe { tail.as_ref() };
-            // Release: as in `push`; a tag stays a tag.
-            tail.link.store(tagged(other.head), Ordering::Release);
-            self.tail = other.tail;
-            self.len += other.len;
+        for n in 0..STRANDS.min(other.len) {
+            let strand = (other.first + n) % STRANDS;
+            self.hang(self.len + n, other.heads[strand], other.tails[strand]);
         }
+        self.len += other.len;
     }
 
     pub(crate) fn pop(&mut self) -> Option<Unlinked<K, V>> {
-        let head = NonNull::new(self.head)?;
+        let head = NonNull::new(self.heads[self.first])?;
         // SAFETY: the chain owns the tokens of its entries, so the head exists.
         let entry = unsafe { head.as_ref() };
         // Relaxed: the owner of the chain has stored it, or was given it by who did.
-        self.head = untagged(entry.link.load(Ordering::Relaxed));
-        if self.head.is_null() {
-            self.tail = null_mut();
-        }
-        fetch_entry(self.head);
+        let next = untagged(entry.link.load(Ordering::Relaxed));
+        fetch_entry(next);
+        self.heads[self.first] = next;
+        self.first = (self.first + 1) % STRANDS;
         self.len -= 1;
         Some(Unlinked(head))
     }
 }
+
+/// How many entries are on their way at a time. Models are of few entries, and of what readers see of
+/// the links between them: there they hang in one strand.
+const STRANDS: usize = if cfg!(sundown_loom) { 1 } else { 4 };
 
 // SAFETY: a chain is its tokens; see `Unlinked`.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Chain<K, V> {}

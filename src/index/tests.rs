@@ -247,6 +247,47 @@ fn reader_of_a_replaced_entry_goes_on_to_its_successor() {
     free(chain.pop().expect("it was pushed"));
 }
 
+/// Entries leave a chain in the order in which they came, however chains were put together.
+#[test]
+fn chains_keep_the_order_in_which_entries_left() {
+    let mut fixture = Fixture::new(1_000);
+    let mut chains = [const { Chain::new() }; 2];
+    let mut models = [const { std::collections::VecDeque::new() }; 2];
+    let mut random = 7_u32;
+    for key in 0..1_000 {
+        fixture.insert(key, key, spread(key));
+        let linked = fixture.linked.remove(&key).expect("it is in");
+        linked.kill(0);
+        let unlinked = fixture.index.unlink(&mut fixture.writer, linked, RemovalCause::Removed);
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let which = (random >> 30) as usize % 2;
+        chains[which].push(unlinked);
+        models[which].push_back(key);
+        if random >> 24 & 7 == 0 {
+            let [one, other] = &mut chains;
+            one.append(other);
+            let [one, other] = &mut models;
+            one.append(other);
+        }
+        for _ in 0..random >> 20 & 3 {
+            let popped = chains[0].pop().map(|unlinked| (unlinked.hash(), free(unlinked)));
+            assert_eq!(popped.map(|(hash, ())| hash), models[0].pop_front().map(spread));
+        }
+        assert_eq!(
+            [0, 1].map(|which| chains[which].len()),
+            [0, 1].map(|which| models[which].len())
+        );
+    }
+    for (mut chain, model) in chains.into_iter().zip(models) {
+        for key in model {
+            let unlinked = chain.pop().expect("as many as in the model");
+            assert_eq!(unlinked.hash(), spread(key));
+            free(unlinked);
+        }
+        assert!(chain.pop().is_none());
+    }
+}
+
 #[test]
 fn held_entry_is_freed_by_its_last_hold() {
     let mut fixture = Fixture::new(10);
