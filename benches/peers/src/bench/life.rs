@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{Common, Contestant, peers_of, rate_rows};
@@ -32,21 +31,15 @@ pub(super) fn run(common: &Common, journal: &mut Journal) -> io::Result<()> {
             time_to_live: Some(time_to_live),
             ..Settings::service(common.pick(100_000, 1_000_000))
         };
-        let contestants: Vec<_> = common
-            .peers(&able)
-            .into_iter()
-            .map(|peer| Contestant { peer, store: peer.build(&settings) })
-            .collect();
+        let contestants: Vec<_> =
+            common.peers(&able).into_iter().map(|peer| Contestant::new(peer, &settings)).collect();
         if contestants.is_empty() {
             continue;
         }
-        let next = AtomicUsize::new(0);
         for threads in common.threads(&[1, 2, 4]) {
             let rates = interleave(&contestants, common.rounds(7), |contestant| {
-                throughput(threads, common.time(), |_, _| {
-                    // Relaxed: only that no two threads take the same ids.
-                    let first = next.fetch_add(LIVES, Ordering::Relaxed);
-                    (LIVES, live(&contestant.store, first, end) / TOUCHES)
+                throughput(threads, common.time(), &contestant.progress, |_, batch| {
+                    (LIVES, live(&contestant.store, batch * LIVES, end) / TOUCHES)
                 })
             });
             let case = [("end", name.to_owned()), ("threads", threads.to_string())];

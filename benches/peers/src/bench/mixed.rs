@@ -1,4 +1,9 @@
 //! Reads and writes, in the mixes that other caches publish.
+//!
+//! No draw is used twice by the same store: each round has new ones, drawn before it, the same for
+//! all; and a round ends when they are used up, if time does not end it first. A row that came round
+//! again would find in the store what it had left there: rare ids would be hits, and nothing would
+//! have to leave for them.
 
 use std::io;
 use std::sync::Arc;
@@ -6,10 +11,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Common, Contestant, peers_of, rate_rows};
-use crate::measure::{interleave, throughput};
+use crate::measure::{Progress, interleave_with, throughput};
 use crate::peers::{Peer, Settings};
 use crate::report::Journal;
-use crate::workload::{BATCH, DRAWS, Key, Operation, Popularity, Shares, Verb, operations, piece};
+use crate::workload::{BATCH, DRAWS, Key, Operation, Popularity, Shares, Verb, operations};
 
 /// Which mixes.
 #[derive(Args, Clone, Default)]
@@ -59,20 +64,23 @@ fn measure(common: &Common, mix: &Mix, journal: &mut Journal) -> io::Result<()> 
     if contestants.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Vec<Operation<u128>>> = (1..)
-        .zip(mix.roles)
-        .map(|(seed, shares)| operations(shares, mix.popularity, mix.ids, DRAWS, seed))
-        .collect();
+    if mix.evicts {
+        warm_up(&contestants, mix);
+    }
+    let micros = common.time().as_micros() as usize;
+    let mut draw = rows(mix, (micros * DRAWS_A_MICRO).max(DRAWS));
     let threads =
         mix.threads.map_or_else(|| common.threads(&[1, 2, 4, 8]), |threads| vec![threads]);
     for threads in threads {
-        let rates = interleave(&contestants, common.rounds(7), |contestant| {
-            throughput(threads, common.time(), |thread, batch| {
-                let row = &rows[thread % rows.len()];
-                let operations = piece(row, thread, threads, batch);
-                (BATCH, contestant.store.run(operations, || Arc::new([0; 64])))
-            })
-        });
+        let rates =
+            interleave_with(&contestants, common.rounds(7), &mut draw, |contestant, rows| {
+                throughput(threads, common.time(), &Progress::default(), |thread, batch| {
+                    let row = &rows[thread % rows.len()];
+                    let operations = row.chunks(BATCH).nth(batch).unwrap_or_default();
+                    let hits = contestant.store.run(operations, || Arc::new([0; 64]));
+                    (operations.len(), hits)
+                })
+            });
         let case = [
             ("mix", mix.name.to_owned()),
             ("capacity", mix.capacity.to_string()),
@@ -84,13 +92,47 @@ fn measure(common: &Common, mix: &Mix, journal: &mut Journal) -> io::Result<()> 
 }
 
 fn prefilled(peer: Peer, mix: &Mix) -> Contestant<u128, Session> {
-    let store = peer.build(&Settings::service(mix.capacity));
+    let contestant = Contestant::new(peer, &Settings::service(mix.capacity));
     for n in 0..mix.prefilled {
-        store.insert(u128::nth(n), Arc::new([0; 64]));
+        contestant.store.insert(u128::nth(n), Arc::new([0; 64]));
     }
-    store.settle();
-    Contestant { peer, store }
+    contestant.store.settle();
+    contestant
 }
+
+/// Has stores choose what to keep: afterwards the popular ids are in there, and no longer those
+/// that were there first. It fills in misses, whatever the mix does, for where only a tenth inserts
+/// the choice would take ten times as long.
+fn warm_up(contestants: &[Contestant<u128, Session>], mix: &Mix) {
+    let fill: Shares = &[(Verb::Fill, 1)];
+    let row = operations(fill, mix.popularity, mix.ids, FILLS_A_PLACE * mix.capacity, 0);
+    for contestant in contestants {
+        for operations in row.chunks(BATCH) {
+            contestant.store.run(operations, || Arc::new([0; 64]));
+        }
+        contestant.store.settle();
+    }
+}
+
+/// Draws the operations of a round, a row for each role, and others each time.
+fn rows(mix: &Mix, count: usize) -> impl FnMut() -> Vec<Vec<Operation<u128>>> {
+    let count = count.min(MOST_DRAWS / mix.roles.len());
+    let mut seeds = 1..;
+    move || {
+        let seeded = mix.roles.iter().zip(&mut seeds);
+        seeded
+            .map(|(shares, seed)| operations(shares, mix.popularity, mix.ids, count, seed))
+            .collect()
+    }
+}
+
+/// More than two cores do in a store that evicts; where more is done, rounds are shorter.
+const DRAWS_A_MICRO: usize = 16;
+/// What fits into 512 MiB.
+const MOST_DRAWS: usize = (512 << 20) / size_of::<Operation<u128>>();
+/// So many draws are of about as many ids as there are places, or of more: eight million of two
+/// million by zipf 0.99 are of 1.03 million.
+const FILLS_A_PLACE: usize = 8;
 
 fn mixes() -> Vec<Mix> {
     let mut mixes = Vec::from(sessions());
@@ -200,4 +242,37 @@ fn conc_map_bench() -> [Mix; 3] {
             0,
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_rounds_and_no_two_roles_have_the_same_draws() {
+        let [.., mix] = caffeine();
+        let mix = Mix { roles: &[&[(Verb::Get, 1)], &[(Verb::Get, 1)]], ..mix };
+        let mut draw = rows(&mix, 1_000);
+        let drawn: Vec<_> = [draw(), draw()].into_iter().flatten().collect();
+        for (one, row) in drawn.iter().enumerate() {
+            assert_eq!(row.len(), 1_000);
+            for other in &drawn[..one] {
+                let alike = row.iter().zip(other).filter(|(one, other)| one.key == other.key);
+                assert!(alike.count() < 500);
+            }
+        }
+    }
+
+    #[test]
+    fn a_warm_store_holds_what_is_popular_and_not_what_was_there_first() {
+        let [_, mixed] = tiny_ufo();
+        let contestant = prefilled(Peer::Sundown, &mixed);
+        warm_up(std::slice::from_ref(&contestant), &mixed);
+        let first = (0..mixed.prefilled).filter(|&n| contestant.store.get(&u128::nth(n)).is_some());
+        assert!(first.count() < mixed.prefilled / 2);
+        let popular = mixed.popularity.sample(mixed.ids, 1_000, 9);
+        let popular =
+            popular.into_iter().filter(|&n| contestant.store.get(&u128::nth(n)).is_some());
+        assert!(popular.count() > 800);
+    }
 }

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::measure::{Rate, Spread, rounds};
-use crate::peers::{AnyStore, Peer};
+use crate::measure::{Progress, Rate, Spread, rounds};
+use crate::peers::{AnyStore, Peer, Settings};
 use crate::report::{self, Journal, Row};
 use crate::workload::Key;
 
@@ -158,10 +158,17 @@ impl Command {
     }
 }
 
-/// A store that takes part, and under which name.
+/// A store that takes part, under which name, and how far it has come in its workload.
 struct Contestant<K, V> {
     peer: Peer,
     store: AnyStore<K, V>,
+    progress: Progress,
+}
+
+impl<K: Key, V: Clone + Send + Sync + 'static> Contestant<K, V> {
+    fn new(peer: Peer, settings: &Settings) -> Self {
+        Self { peer, store: peer.build(settings), progress: Progress::default() }
+    }
 }
 
 fn peers_of<K, V>(contestants: &[Contestant<K, V>]) -> impl Iterator<Item = Peer> {

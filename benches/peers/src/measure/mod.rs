@@ -6,5 +6,5 @@ pub mod rounds;
 pub mod spread;
 pub mod tally;
 
-pub use rounds::{Rate, interleave, throughput};
+pub use rounds::{Progress, Rate, interleave, interleave_with, throughput};
 pub use spread::Spread;

@@ -56,4 +56,8 @@ where
         self.cache.insert_with_ttl(key, value, self.weight, lifetime);
         true
     }
+
+    fn evicted(&self) -> Option<u64> {
+        Some(self.cache.metrics().evicted_by_capacity)
+    }
 }

@@ -39,6 +39,11 @@ pub trait Store<K, V>: Send + Sync {
 
     /// Does the work that the store puts off to later calls, if it has a call for that.
     fn settle(&self) {}
+
+    /// How many sessions had to make room for others so far, if the store counts them.
+    fn evicted(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A store that does whole batches, so that the cost of not knowing its type is paid once a batch.

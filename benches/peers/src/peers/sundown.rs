@@ -51,4 +51,8 @@ where
     fn insert_for(&self, key: K, value: V, lifetime: Duration) -> bool {
         self.0.insert_for(key, value, Lifetime::default().live(lifetime)).is_ok()
     }
+
+    fn evicted(&self) -> Option<u64> {
+        Some(self.0.stats().evicted)
+    }
 }
