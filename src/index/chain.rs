@@ -7,7 +7,7 @@ use core::ptr::{NonNull, null_mut};
 use crate::index::entry::{Entry, tagged, untagged};
 use crate::index::prefetch::fetch_entry;
 use crate::index::token::Unlinked;
-use crate::platform::sync::Ordering;
+use crate::platform::sync::{IS_MODEL, Ordering};
 
 /// Unlinked entries in the order in which they left, linked through themselves: no allocation.
 ///
@@ -81,7 +81,7 @@ impl<K, V> Chain<K, V> {
 
 /// How many entries are on their way at a time. Models are of few entries, and of what readers see of
 /// the links between them: there they hang in one strand.
-const STRANDS: usize = if cfg!(sundown_loom) { 1 } else { 4 };
+const STRANDS: usize = if IS_MODEL { 1 } else { 4 };
 
 // SAFETY: a chain is its tokens; see `Unlinked`.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Chain<K, V> {}

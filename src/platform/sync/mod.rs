@@ -342,6 +342,8 @@ impl Drop for DrainGuard {
     }
 }
 
+/// Whether this is built for models, which are of few entries.
+pub(crate) const IS_MODEL: bool = cfg!(sundown_loom);
 /// How many caches' listeners may run inside one another on a thread.
 const MOST_NESTED: usize = 8;
 /// Notes under way at most, in the whole process.
