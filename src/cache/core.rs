@@ -118,6 +118,7 @@ impl<K, V, S> Core<K, V, S> {
         }
         Ticket::defer();
         ripen();
+        // Who had the drainer's token there may have stopped before it got to all: a second look.
         let is_taken = |&number: &usize| self.shards[number].drain(&self.shared) == Drained::Taken;
         let taken: Vec<_> = (0..self.shards.len()).filter(is_taken).collect();
         for number in taken {
