@@ -213,3 +213,6 @@ const MOST_SEARCH_NS: u64 = MILLI_NS;
 /// How often a gatherer yields to other insertions or naps, the last times, before it gives up.
 pub(super) const MOST_WAITS: usize = 1_000;
 const MOST_NAPS: usize = 900;
+
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;

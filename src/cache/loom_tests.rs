@@ -1,5 +1,5 @@
 //! Models of whole caches with their reaper's thread: nothing is slept through, the last handle
-//! takes everything along, and room that is fought over goes to one.
+//! takes everything along.
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Mutex as Plain;
@@ -11,15 +11,15 @@ use crate::platform::clock::ManualClock;
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
 use crate::platform::loom_tests::{Canary, Seen, check, explore, race, race_and};
 use crate::platform::sync::thread;
-use crate::removal::{OnFull, Reaper, RemovalCause};
+use crate::removal::{Reaper, RemovalCause};
 
 /// Executions must repeat: no hasher that is keyed at random.
-type Hasher = BuildHasherDefault<DefaultHasher>;
-type Sessions = Cache<u32, Canary, Hasher>;
+pub(super) type Hasher = BuildHasherDefault<DefaultHasher>;
+pub(super) type Sessions = Cache<u32, Canary, Hasher>;
 
 /// What the listener was told, in order, and who waits for it.
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
     events: Plain<Vec<(u32, RemovalCause)>>,
     waiter: Plain<Option<thread::Thread>>,
 }
@@ -34,7 +34,7 @@ impl Told {
         }
     }
 
-    fn events(&self) -> Vec<(u32, RemovalCause)> {
+    pub(super) fn events(&self) -> Vec<(u32, RemovalCause)> {
         self.events.lock().expect("nobody panics").clone()
     }
 
@@ -53,7 +53,7 @@ impl Told {
     }
 }
 
-fn builder(clock: &ManualClock) -> (Arc<Told>, Builder<u32, Canary, Hasher>) {
+pub(super) fn builder(clock: &ManualClock) -> (Arc<Told>, Builder<u32, Canary, Hasher>) {
     let told = Arc::<Told>::default();
     let listener = {
         let told = told.clone();
@@ -76,13 +76,13 @@ fn reaped_cache(clock: &ManualClock) -> (Arc<Told>, Sessions) {
     (told, cache)
 }
 
-fn insert(cache: &Sessions, key: u32, live: Duration) {
+pub(super) fn insert(cache: &Sessions, key: u32, live: Duration) {
     let put = cache.insert_for(key, Canary::new(key), Lifetime::default().live(live));
     assert!(put.is_ok(), "there is room");
 }
 
-const TICK: Duration = Duration::from_millis(10);
-const LONG: Duration = Duration::from_secs(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
+pub(super) const LONG: Duration = Duration::from_secs(10);
 
 #[test]
 fn loom_deadline_filed_while_the_reaper_sleeps_or_works_is_not_slept_through() {
@@ -253,119 +253,6 @@ fn loom_closure_ends_while_its_session_is_removed_and_the_reaper_comes() {
         notes.note(usize::from(shown.is_none()));
         assert_eq!(told.events(), [(1, RemovalCause::Removed)], "left behind");
         drop(cache);
-    });
-    seen.assert_all();
-}
-
-/// A key in another shard than `key`'s.
-fn other_shard(cache: &Sessions, key: u32) -> u32 {
-    let shard = |key: u32| cache.core.hash(&key).shard & 1;
-    (key + 1..).find(|&other| shard(other) != shard(key)).expect("there are two shards")
-}
-
-/// Two insertions in two shards, one place.
-fn fight_for_room(on_full: OnFull) {
-    let seen = Seen::new(["the one stays", "the other stays"]);
-    let notes = seen.clone();
-    check(Preemptions(3), Complete, move || {
-        let clock = ManualClock::new();
-        let (told, builder) = builder(&clock);
-        let builder = builder.shards(2).max_entries(1).on_full(on_full).reaper(Reaper::Manual);
-        let cache = builder.build().expect("it is sound");
-        let (own, other) = (1, other_shard(&cache, 1));
-        let handle = cache.clone();
-        let insert = |cache: &Sessions, key| {
-            let is_in = cache.insert(key, Canary::new(key)).is_ok();
-            assert!(cache.len() <= 1, "U1: the cap is one");
-            is_in
-        };
-        let (one, [two]) = race(|| insert(&cache, own), [Box::new(move || insert(&handle, other))]);
-        match on_full {
-            OnFull::Evict => assert!(one && two, "there is always somebody to evict"),
-            _ => assert!(one != two, "exactly one finds the room"),
-        }
-        let stays = [own, other].map(|key| cache.contains_key(&key));
-        assert!(stays[0] != stays[1], "the cap is one");
-        notes.note(usize::from(stays[1]));
-        drop(cache);
-        let evicted = told.events().iter().filter(|event| event.1 == RemovalCause::Evicted).count();
-        assert_eq!(evicted, usize::from(one && two));
-    });
-    seen.assert_all();
-}
-
-#[test]
-fn loom_two_insertions_for_one_place_evict_one() {
-    fight_for_room(OnFull::Evict);
-}
-
-#[test]
-fn loom_two_insertions_for_one_place_reject_one() {
-    fight_for_room(OnFull::Reject);
-}
-
-/// One place, whose session is due; the reaper and an insertion into another shard go for it.
-#[test]
-fn loom_nobody_is_refused_for_what_the_reaper_takes_away() {
-    let seen = Seen::new(["the reaper was faster", "the insertion was faster"]);
-    let notes = seen.clone();
-    check(Preemptions(3), Complete, move || {
-        let clock = ManualClock::new();
-        let (told, builder) = builder(&clock);
-        let builder = builder.shards(2).max_entries(1).on_full(OnFull::Reject);
-        let cache = builder.reaper(Reaper::Manual).build().expect("it is sound");
-        insert(&cache, 1, TICK);
-        clock.advance(2 * TICK);
-        let (other, handle) = (other_shard(&cache, 1), cache.clone());
-        let put = move || handle.insert(other, Canary::new(other)).is_ok();
-        let (reaped, [is_in]) = race(|| cache.reap(), [Box::new(put)]);
-        assert!(is_in, "refused with one session due");
-        notes.note(1 - reaped);
-        drop(cache);
-        assert_eq!(told.events().len(), 2);
-    });
-    seen.assert_all();
-}
-
-/// A deadline is moved ahead while somebody looks for what is due and finds nothing: the next one
-/// who looks, when it is due, must not rely on that.
-#[test]
-fn loom_what_was_due_for_nobody_is_looked_for_again_when_a_deadline_moves() {
-    let seen = Seen::new(["it was moved first", "somebody looked first"]);
-    let notes = seen.clone();
-    check(Preemptions(3), Complete, move || {
-        let clock = ManualClock::new();
-        let (told, builder) = builder(&clock);
-        let builder = builder.shards(2).max_entries(2).reaper(Reaper::Manual);
-        let cache = builder.build().expect("it is sound");
-        let other = other_shard(&cache, 1);
-        insert(&cache, other, LONG);
-        clock.advance(TICK);
-        insert(&cache, 1, LONG);
-        let handle = cache.clone();
-        // Only to tell who came first: loom does not see it.
-        let is_moved = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let was_moved = is_moved.clone();
-        let shorten = move || {
-            assert!(handle.set_lifetime(&1, Lifetime::default().live(2 * TICK)));
-            was_moved.store(true, Ordering::SeqCst);
-        };
-        let evict = || {
-            insert(&cache, other + 2, LONG);
-            is_moved.load(Ordering::SeqCst)
-        };
-        let (is_moved, [()]) = race(evict, [Box::new(shorten)]);
-        assert!(!cache.contains_key(&other), "the coldest goes");
-        clock.advance(TICK);
-        assert!(cache.touch(&1), "it is due a tick later");
-        clock.advance(TICK);
-        // There is somebody who is colder than the one who is due.
-        insert(&cache, other, LONG);
-        assert!(!cache.contains_key(&1) && cache.contains_key(&other), "one for one");
-        assert!(cache.contains_key(&(other + 2)), "evicted in place of what was due");
-        notes.note(usize::from(!is_moved));
-        drop(cache);
-        assert!(told.events().contains(&(1, RemovalCause::Expired)), "what is due goes first");
     });
     seen.assert_all();
 }

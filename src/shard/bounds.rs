@@ -13,7 +13,8 @@
 //! V3. As long as `due_lowered` is what `seen_lowered` says, no deadline lies before
 //!     `none_due_before_ns`. Both are written by the gatherer, under its lock, the time first. So who
 //!     sees a count sees its time or a later one, and before a later time there is no deadline but
-//!     of a later count: of these, whoever has heard of one finds `due_lowered` raised as well.
+//!     of a later count: of these, whoever has heard of one finds `due_lowered` raised as well. And who
+//!     sees a time sees the room of what was due before it and has been reaped.
 //! V4. `coldest_ms` is at most the last use of every session of the cache. Last uses only grow, and
 //!     who comes in is used then, so it stays true. Written by the gatherer, under its lock.
 
@@ -76,8 +77,9 @@ impl Bounds {
     /// Notes that nothing was due before this time, as seen after the bounds had been lowered so many
     /// times; for the gatherer.
     pub(crate) fn see_none_due_before(&self, none_due_before_ns: u64, due_lowered: u64) {
-        // Relaxed: published with the count, and a later time than that is as good (V3).
-        self.none_due_before_ns.store(none_due_before_ns, Ordering::Relaxed);
+        // Release: pairs with the load in `is_none_due`: who sees this time sees the room of what was
+        // due before it.
+        self.none_due_before_ns.store(none_due_before_ns, Ordering::Release);
         // Release: pairs with the load in `is_none_due`: who sees the count sees the time.
         self.seen_lowered.store(due_lowered, Ordering::Release);
     }
@@ -87,8 +89,8 @@ impl Bounds {
         // Acquire: pairs with the store in `see_none_due_before`, and comes first: a time older than
         // its count would be too late.
         let seen_lowered = self.seen_lowered.load(Ordering::Acquire);
-        // Relaxed: see above.
-        let none_due_before_ns = self.none_due_before_ns.load(Ordering::Relaxed);
+        // Acquire: pairs with the store there. It may be a later time than that of the count.
+        let none_due_before_ns = self.none_due_before_ns.load(Ordering::Acquire);
         now_ns < none_due_before_ns && self.due_lowered() == seen_lowered
     }
 
