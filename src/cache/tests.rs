@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::pass::Round;
 use crate::budget::{Load, Room};
+use crate::index::Fresh;
 use crate::platform::clock::NEVER_NS;
 use crate::platform::sync::pin;
 use crate::retire::Readers;
-use crate::shard::Drained;
+use crate::shard::{Drained, Mode};
 use crate::{Cache, Lifetime, ManualClock, Reaper, RemovalCause};
 
 fn manual() -> (ManualClock, crate::Builder<u64, u64>) {
@@ -181,6 +182,20 @@ fn no_hold_of_a_lock_does_more_than_128_entries_work() {
     let now_ns = shared.clock.exact_ns();
     let _ = shard.evict((shared, now_ns), (u64::MAX, None), &mut looks, &mut room);
     assert!(looks >= 10_000 - MOST, "an eviction examined {} records", 10_000 - looks);
+
+    let (_, builder) = manual();
+    let builder = builder.max_weight(1_000).weigher(|_, &weight| weight).shards(1);
+    let cache = builder.build().unwrap();
+    (0..1_000).for_each(|key| cache.insert(key, 1).unwrap());
+    // Shows how cold all are, and leaves most of them.
+    cache.insert(1_000, 2).unwrap();
+    let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
+    let before = cache.stats().evicted;
+    let (fresh, mut room) = (Fresh::new(1_001, 900, 7, 900), Room::none(&shared.budget));
+    let put = shard.put(shared, fresh, cache.core.spans, Mode::Always, &mut room);
+    assert!(put.is_err(), "a heavy one takes more than one hold");
+    let evicted = cache.stats().evicted - before;
+    assert_eq!(evicted, MOST as u64 / 5, "each has four others refiled ahead");
 }
 
 /// What insertions put in expires, and they remove nothing: a reaper that falls behind would fall

@@ -7,8 +7,8 @@
 //!
 //! V1. `due[s]` is at most the earliest deadline in shard `s`.
 //! V2. `look[s]` is at most the time at which something in shard `s` wants the reaper's attention,
-//!     and 0 for as long as garbage waits there or somebody is draining it. What a closure lets go of
-//!     is noted elsewhere. It is written under the shard's lock; whoever lowers it rings the alarm
+//!     and 0 from a visit that finds garbage, or somebody draining it, until one that finds neither.
+//!     What a closure lets go of is noted elsewhere. It is written under the shard's lock; whoever lowers it rings the alarm
 //!     *then*, and the reaper disarms the alarm before it looks (P1).
 //! V3. As long as `due_lowered` is what `seen_lowered` says, no deadline lies before
 //!     `none_due_before_ns`. Both are written by the gatherer, under its lock, the time first. So who

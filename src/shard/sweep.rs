@@ -265,10 +265,11 @@ impl<K, V> Session<'_, K, V> {
 
     /// Makes room in this shard alone, by its own coldest, if the whole cache would do the same:
     /// nothing is due anywhere, and nobody was used before them (V3, V4). Then nobody has to wait for
-    /// the gatherer, nor for another shard's lock.
+    /// the gatherer, nor for another shard's lock. False if that is not enough, or a bite is not.
     pub(super) fn evict_here(&mut self, need: Load, room: &mut Room<'_>, now_ns: u64) -> bool {
         let mut looks = BITE;
-        for _ in 0..BITE {
+        // Each eviction refiles a few others ahead.
+        for _ in 0..BITE / (1 + AHEAD_RECORDS) {
             let bounds = &self.shared.bounds;
             let rival_ms = bounds.coldest_ms();
             if self.state.ledger.coldest_bound_ms() > rival_ms || !bounds.is_none_due(now_ns) {

@@ -59,7 +59,8 @@ struct Incumbent {
 }
 
 impl<K: Eq, V> Shard<K, V> {
-    /// Puts a session in, if `mode` allows it and `room` and the budget together have the room.
+    /// Puts a session in, if `mode` allows it and `room` and the budget together have the room, or the
+    /// shard can make some.
     pub(crate) fn put(
         &self,
         shared: &Shared<K, V>,
