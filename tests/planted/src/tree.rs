@@ -48,14 +48,15 @@ impl Tree {
         }
     }
 
-    /// A copy of this copy, beside it, with changes; it shares the compiled dependencies.
+    /// A copy of this copy, beside it, with changes. What it compiles it keeps to itself: cargo, which
+    /// goes by when files were written, would take the one's tests for the other's.
     pub(crate) fn changed(
         &self,
         folder: &str,
         change: impl Fn(&str, String) -> String,
     ) -> Result<Self, Failure> {
-        let path = self.target.join(folder);
-        let changed = Self { path, files: self.files.clone(), ..Self::at(&self.target) };
+        let target = self.target.join(folder);
+        let changed = Self { files: self.files.clone(), ..Self::at(&target) };
         for name in &self.files {
             let (from, to) = (self.path.join(name), changed.path.join(name));
             let Ok(content) = fs::read(from) else { continue };
