@@ -72,10 +72,7 @@ impl Operation {
             Self::ContainsHit => scene.each(|sessions, number| {
                 black_box(sessions.contains_key(&key(number)));
             }),
-            Self::InsertFresh
-            | Self::InsertReplace
-            | Self::InsertEvict
-            | Self::InsertEvictBusy => {
+            Self::InsertFresh | Self::InsertReplace | Self::InsertEvict | Self::InsertEvictBusy => {
                 let first = if self == Self::InsertReplace { 0 } else { rounds * OPERATIONS };
                 scene.each(|sessions, number| {
                     let done = sessions.insert(key(first + number), value());
