@@ -19,13 +19,14 @@
 //! R4. `pushed` entries were ever unlinked here: those in `open`, `sealed` and `held`, and `taken`.
 //! R5. `sealed_len` is the number of entries in `sealed`.
 
-#![allow(unsafe_code, reason = "the only place that frees what readers may have seen")]
+mod ripe;
 
 use std::collections::VecDeque;
 
 use crate::error::{Broken, ensure};
-use crate::index::{Chain, OldTable, Removed, Unlinked};
+use crate::index::{Chain, OldTable, Unlinked};
 use crate::platform::sync::Ticket;
+pub(crate) use ripe::{AT_ONCE, Ripe};
 
 /// One shard's garbage; lives in its lock.
 pub(crate) struct Garbage<K, V> {
@@ -55,16 +56,6 @@ struct Queue<K, V> {
     hash: u32,
     since_ns: u64,
     entries: VecDeque<Unlinked<K, V>>,
-}
-
-/// What a drainer may free, and what it found held.
-pub(crate) struct Ripe<K, V> {
-    entries: Chain<K, V>,
-    free: VecDeque<Unlinked<K, V>>,
-    tables: Vec<OldTable<K, V>>,
-    stuck: Vec<Unlinked<K, V>>,
-    is_ordered: bool,
-    since_ns: u64,
 }
 
 /// Whether readers may still exist.
@@ -324,63 +315,6 @@ impl<K, V> Garbage<K, V> {
         ensure!("R4", dropped <= self.taken, "{dropped} dropped of {} taken", self.taken);
         ensure!("R2", self.is_draining || dropped == self.taken, "taken, but nobody drains");
         Ok(waiting + self.taken - dropped)
-    }
-}
-
-impl<K, V> Ripe<K, V> {
-    fn none(is_ordered: bool) -> Self {
-        Self {
-            entries: Chain::new(),
-            free: VecDeque::new(),
-            tables: Vec::new(),
-            stuck: Vec::new(),
-            is_ordered,
-            since_ns: u64::MAX,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.entries.len() + self.free.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0 && self.tables.is_empty()
-    }
-
-    /// Whether it has entries that closures let go of.
-    pub(crate) fn has_free(&self) -> bool {
-        !self.free.is_empty()
-    }
-
-    /// Whether the limit may have cut it off.
-    pub(crate) fn is_full(&self, limit: usize) -> bool {
-        self.len() >= limit
-    }
-
-    /// Frees the tables.
-    pub(crate) fn free_tables(&mut self) {
-        for table in self.tables.drain(..) {
-            // SAFETY: R3 holds for all that `take_ripe` gave out.
-            unsafe { table.free() };
-        }
-    }
-
-    /// Takes the next entry apart that no closure holds.
-    pub(crate) fn next_removed(&mut self) -> Option<Removed<K, V>> {
-        if let Some(unlinked) = self.free.pop_front() {
-            // SAFETY: it was found free when it was taken from its queue, and R3 holds.
-            return Some(unsafe { unlinked.take() });
-        }
-        loop {
-            let unlinked = self.entries.pop()?;
-            let hash = unlinked.hash();
-            let is_behind = self.is_ordered && self.stuck.iter().any(|stuck| stuck.hash() == hash);
-            if !is_behind && unlinked.is_free() {
-                // SAFETY: no hold is left, and R3 holds for all that `take_ripe` gave out.
-                return Some(unsafe { unlinked.take() });
-            }
-            self.stuck.push(unlinked);
-        }
     }
 }
 

@@ -149,7 +149,9 @@ impl Histogram {
     pub(crate) fn record_ns(&self, lag_ns: u64) {
         // Relaxed: figures that no other memory depends on.
         self.buckets[bucket_of(lag_ns)].fetch_add(1, Ordering::Relaxed);
-        self.max_ns.fetch_max(lag_ns, Ordering::Relaxed);
+        if lag_ns > self.max_ns.load(Ordering::Relaxed) {
+            self.max_ns.fetch_max(lag_ns, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn lag(&self) -> Lag {

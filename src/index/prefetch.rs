@@ -6,6 +6,9 @@
 
 #![allow(unsafe_code, reason = "the hint is an unsafe function, though it reads nothing")]
 
+#[cfg(target_arch = "x86_64")]
+use core::mem::MaybeUninit;
+
 use crate::index::entry::Entry;
 
 /// Has the processor fetch the cache line at `address`.
@@ -30,3 +33,35 @@ pub(super) fn fetch_entry<K, V>(entry: *const Entry<K, V>) {
     fetch_line(first);
     fetch_line(first.wrapping_add(size_of::<Entry<K, V>>() - 1));
 }
+
+/// Has the processor fetch what the first words of `value` point to, if they are pointers: what its
+/// destructor will ask for first. An `Arc` or a `Box` has its pointer there, a `Vec` or a `String`
+/// also; words that are none cost a vain look in the page table.
+#[inline]
+pub(super) fn fetch_pointees<T>(value: &mut T) {
+    #[cfg(target_arch = "x86_64")]
+    if core::mem::needs_drop::<T>() && align_of::<T>() >= align_of::<usize>() {
+        let words = core::ptr::from_mut(value).cast::<MaybeUninit<usize>>();
+        for n in 0..POINTERS.min(size_of::<T>() / size_of::<usize>()) {
+            // SAFETY: the word lies inside `value`.
+            let word = unsafe { words.add(n) };
+            // SAFETY: nobody else accesses `value`, and the word is aligned like it. It may be
+            // padding, so it is not looked at but handed on.
+            let word = unsafe { word.read() };
+            // SAFETY: a prefetch is a hint: it reads nothing and faults at no address.
+            unsafe {
+                core::arch::asm!(
+                    "prefetcht0 [{}]",
+                    in(reg) word,
+                    options(nostack, preserves_flags, readonly)
+                )
+            };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _no_hint_here = value;
+}
+
+/// A `Vec` has its capacity before its pointer, or after it.
+#[cfg(target_arch = "x86_64")]
+const POINTERS: usize = 2;

@@ -19,6 +19,7 @@ use core::ops::Deref;
 use core::ptr::{NonNull, null_mut};
 
 use crate::index::entry::{Entry, Judgement, after_ns, is_tagged};
+use crate::index::prefetch::fetch_pointees;
 use crate::index::word::{ONE_HOLD, ORPHAN, Word};
 use crate::lifetime::Spans;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
@@ -282,6 +283,18 @@ impl<K, V> Unlinked<K, V> {
     pub(crate) fn is_free(&self) -> bool {
         // Acquire: pairs with `Held::release`. Release is not needed: nothing is published.
         Word(self.entry().word.fetch_or(ORPHAN, Ordering::Acquire)).holds() == 0
+    }
+
+    /// Has the processor fetch what the destructors of key and value will ask for first.
+    ///
+    /// # Safety
+    ///
+    /// As for [`take`](Self::take).
+    pub(crate) unsafe fn fetch_pointees(&mut self) {
+        // SAFETY: as in `take`: nobody else accesses the entry any more.
+        let entry = unsafe { self.0.as_mut() };
+        fetch_pointees(&mut entry.value);
+        fetch_pointees(&mut entry.key);
     }
 
     /// Takes the entry apart.

@@ -192,12 +192,15 @@ impl<T> Ledger<T> {
         Coldest::Empty
     }
 
-    /// The sessions that the next search for the coldest will ask about, as far as that is known.
+    /// The sessions that a search for the coldest will ask about, as far as that is known.
     pub(crate) fn next_coldest(&self) -> impl Iterator<Item = &T> {
-        self.recency.iter().flat_map(|recency| {
-            let first = recency.first_of_tick(&self.slab);
-            first.into_iter().chain(recency.backlog(&self.slab))
-        })
+        let recency = self.recency.iter();
+        recency.flat_map(|recency| recency.first_tick(&self.slab).chain(self.next_settled()))
+    }
+
+    /// Those that will be refiled ahead of their turn once the coldest is found.
+    pub(crate) fn next_settled(&self) -> impl Iterator<Item = &T> {
+        self.recency.iter().flat_map(|recency| recency.backlog(&self.slab))
     }
 
     /// Refiles a few of those whose turn comes soon. At least as many for each eviction as come up

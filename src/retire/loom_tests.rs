@@ -24,7 +24,7 @@ fn drain(garbage: &mut Waste, readers: Readers) -> usize {
         garbage.take_ripe(8, readers)
     } {
         ripe.free_tables();
-        while ripe.next_removed().is_some() {
+        while ripe.next_removed(1).next().is_some() {
             freed += 1;
         }
         garbage.put_back(ripe);

@@ -1,5 +1,7 @@
 //! Garbage step by step, on real entries: what waits, what is taken, and in which order.
 
+#![allow(unsafe_code, reason = "old tables are freed by hand")]
+
 use super::*;
 use crate::index::{Fresh, Held, Index, Writer};
 use crate::lifetime::Spans;
@@ -62,10 +64,17 @@ impl Yard {
         assert!(ripe.len() <= limit && ripe.is_full(limit) == (ripe.len() == limit));
         ripe.free_tables();
         let mut keys = Vec::new();
-        while let Some(removed) = ripe.next_removed() {
-            assert_eq!((removed.value, removed.cause), (removed.key, RemovalCause::Removed));
-            assert_eq!(removed.weight, u64::from(removed.key) + 100);
-            keys.push(removed.key);
+        loop {
+            let before = keys.len();
+            for removed in ripe.next_removed(3) {
+                assert_eq!((removed.value, removed.cause), (removed.key, RemovalCause::Removed));
+                assert_eq!(removed.weight, u64::from(removed.key) + 100);
+                keys.push(removed.key);
+            }
+            assert!(keys.len() <= before + 3, "as many as asked for");
+            if keys.len() == before {
+                break;
+            }
         }
         self.garbage.put_back(ripe);
         assert!(!self.garbage.is_draining(), "R2: the token is back");
@@ -77,7 +86,7 @@ impl Yard {
         assert!(self.garbage.try_start_draining(), "R2: nobody drains");
         let mut ripe = self.garbage.take_ripe(limit, Readers::Gone).expect("there is garbage");
         ripe.free_tables();
-        let keys = (0..after).map_while(|_| Some(ripe.next_removed()?.key)).collect();
+        let keys = (0..after).map_while(|_| Some(ripe.next_removed(1).next()?.key)).collect();
         self.garbage.put_back(ripe);
         keys
     }

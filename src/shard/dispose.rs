@@ -8,6 +8,7 @@ use crate::platform::clock::Clock;
 use crate::platform::sync::{AtomicU64, Ordering};
 use crate::pressure::{OnPressure, Pressure};
 use crate::removal::RemovalCause;
+use crate::retire::AT_ONCE;
 use crate::stats::Histogram;
 
 /// What a cache tells of each session that has left.
@@ -59,7 +60,7 @@ impl<K, V> Disposal<K, V> {
     /// After how many sessions a drainer looks whether it has been too long at it: listeners may be
     /// slow, and one look costs as much as a plain destructor.
     pub(super) fn stride(&self) -> usize {
-        if self.listener.is_some() { 1 } else { 16 }
+        if self.listener.is_some() { 1 } else { AT_ONCE }
     }
 
     /// Hands a session to the listener, or drops it.

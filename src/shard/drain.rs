@@ -130,18 +130,17 @@ impl<K, V> Shard<K, V> {
         drop(state);
         ripe.free_tables();
         let stride = shared.disposal.stride();
-        let mut until_look = stride;
-        while let Some(removed) = ripe.next_removed() {
-            let weight = removed.weight;
-            shared.disposal.dispose(removed, &shared.clock);
-            add(&self.dropped_weight, weight);
-            add(&self.dropped, 1);
-            until_look -= 1;
-            if until_look == 0 {
-                if is_over() {
-                    break;
-                }
-                until_look = stride;
+        loop {
+            let mut disposed = 0;
+            for removed in ripe.next_removed(stride) {
+                let weight = removed.weight;
+                shared.disposal.dispose(removed, &shared.clock);
+                add(&self.dropped_weight, weight);
+                add(&self.dropped, 1);
+                disposed += 1;
+            }
+            if disposed < stride || is_over() {
+                break;
             }
         }
         if ripe.has_free() {

@@ -311,7 +311,7 @@ impl<K, V> Session<'_, K, V> {
                     return Err(Kept::Warm(used_ms));
                 }
                 Coldest::Found(id, used_ms) if self.try_evict(id, used_ms, room, now_ns) => {
-                    self.fetch_coldest(1 + AHEAD_RECORDS);
+                    self.fetch_next();
                     return Ok(());
                 }
                 // In the first case a reader has used it just now: it is not the coldest any more.
@@ -324,16 +324,21 @@ impl<K, V> Session<'_, K, V> {
             if let (0, Some((id, used_ms))) = (left, best) {
                 return Err(Kept::Unsettled(id, used_ms));
             }
-            self.fetch_coldest(FETCHED);
+            self.fetch_search();
         }
     }
 
-    /// Has the processor fetch what the next search for the coldest asks about: of the first, who
-    /// may be the one, all.
-    fn fetch_coldest(&self, count: usize) {
-        let mut coldest = self.state.ledger.next_coldest().take(count);
-        coldest.by_ref().take(1).for_each(|entry| entry.prefetch());
-        coldest.for_each(|entry| entry.prefetch_word());
+    /// Has the processor fetch what the next eviction asks about: of the first, who may be the one,
+    /// all.
+    fn fetch_next(&self) {
+        let ledger = &self.state.ledger;
+        ledger.next_coldest().take(1).for_each(|entry| entry.prefetch());
+        ledger.next_settled().take(AHEAD_RECORDS).for_each(|entry| entry.prefetch_word());
+    }
+
+    /// Has the processor fetch what a search for the coldest that goes on asks about.
+    fn fetch_search(&self) {
+        self.state.ledger.next_coldest().take(FETCHED).for_each(|entry| entry.prefetch_word());
     }
 
     /// Has the processor fetch the place in the table of who will be evicted next, if anybody is.

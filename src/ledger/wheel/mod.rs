@@ -181,19 +181,24 @@ impl<const LANE: usize> Wheel<LANE> {
 
     /// The sessions in the lowest backlog, in the order in which they are taken from it.
     pub(super) fn backlog<'s, T>(&self, slab: &'s Slab<T>) -> impl Iterator<Item = &'s T> {
-        let mut at = self.next_in_backlog();
+        Self::from_record(slab, self.next_in_backlog())
+    }
+
+    /// The sessions of the first tick that has any, in the order in which they are filed.
+    pub(super) fn first_tick<'s, T>(&self, slab: &'s Slab<T>) -> impl Iterator<Item = &'s T> {
+        let first = self.levels.first().and_then(|level| {
+            let tick = level.first_from(self.elapsed)?;
+            level.head_at(tick % RING)
+        });
+        Self::from_record(slab, first)
+    }
+
+    fn from_record<T>(slab: &Slab<T>, mut at: Option<RecordId>) -> impl Iterator<Item = &T> {
         core::iter::from_fn(move || {
             let record = slab.get(at?);
             at = record.links[LANE].next_record();
             Some(&record.token)
         })
-    }
-
-    /// The first session of the first tick that has any.
-    pub(super) fn first_of_tick<'s, T>(&self, slab: &'s Slab<T>) -> Option<&'s T> {
-        let tick = self.levels.first()?.first_from(self.elapsed)?;
-        let id = self.levels[0].head_at(tick % RING)?;
-        Some(&slab.get(id).token)
     }
 
     /// Whether single ticks are waiting in the backlog.
