@@ -207,7 +207,7 @@ pub(super) struct FollowUps {
 
 /// One eviction examines at most this many records: over a read-only hour every record goes stale,
 /// and refiling ten million at once would stop the insertion that had the bad luck.
-const MOST_LOOKS: usize = 8_192;
+const MOST_LOOKS: usize = 16_384;
 /// And no new bite is begun after a millisecond, for where memory is slow those are too many.
 const MOST_SEARCH_NS: u64 = MILLI_NS;
 /// How often a gatherer yields to other insertions or naps, the last times, before it gives up.

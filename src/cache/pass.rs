@@ -8,6 +8,8 @@ use crate::shard::{Drained, Visit};
 /// What the reaper finds on its way through the shards. Its room is kept from pass to pass: the
 /// reaper must not wait for the allocator.
 pub(super) struct Round {
+    /// Which shards want attention, in turn.
+    wanted: Vec<usize>,
     /// Where garbage waits for a drainer.
     dirty: Vec<usize>,
     /// Whose lock was taken at the first attempt.
@@ -27,10 +29,11 @@ pub(super) struct Round {
 
 impl Round {
     pub(super) fn through(shards: usize) -> Self {
-        let (dirty, busy) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
+        let each = || Vec::with_capacity(shards);
         Self {
-            dirty,
-            busy,
+            wanted: each(),
+            dirty: each(),
+            busy: each(),
             look_ns: NEVER_NS,
             has_more: false,
             has_more_due: false,
@@ -42,6 +45,7 @@ impl Round {
     }
 
     fn clear(&mut self) {
+        self.wanted.clear();
         self.dirty.clear();
         (self.look_ns, self.is_put_off) = (NEVER_NS, false);
         (self.has_more, self.has_more_due) = (false, false);
@@ -104,15 +108,21 @@ impl<K, V, S> Core<K, V, S> {
         self.alarm.disarm();
         round.clear();
         let now_ns = self.shared.clock.exact_ns();
-        let (before, from_first) = self.shards.split_at(round.first);
-        let in_turn = (round.first..).zip(from_first).chain((0..).zip(before));
-        for (number, shard) in in_turn {
+        let shards = self.shards.len();
+        for number in (round.first..shards).chain(0..round.first) {
             let look_ns = self.shared.bounds.look_ns(number);
-            if look_ns > now_ns && !shard.is_released() {
+            if look_ns > now_ns && !self.shards[number].is_released() {
                 round.look_ns = round.look_ns.min(look_ns);
-                continue;
+            } else {
+                round.wanted.push(number);
             }
-            match shard.try_visit(&self.shared, refile_until_ns) {
+        }
+        for place in 0..round.wanted.len() {
+            if let Some(&ahead) = round.wanted.get(place + VISITED_AHEAD) {
+                self.shards[ahead].prefetch();
+            }
+            let number = round.wanted[place];
+            match self.shards[number].try_visit(&self.shared, refile_until_ns) {
                 Some(visit) => round.note(number, visit),
                 None => round.busy.push(number),
             }
@@ -171,6 +181,8 @@ impl<K, V, S> Core<K, V, S> {
     }
 }
 
+/// How many visits before its turn a shard is fetched, a dozen lines of memory.
+const VISITED_AHEAD: usize = 2;
 /// How soon the reaper looks again for a reader that was in the way.
 const UNRIPE_RETRY_NS: u64 = MILLI_NS;
 /// How long a pass refiles what is not due yet, at least and at most: meanwhile other sessions come

@@ -34,21 +34,21 @@ fn repeat_until(is_done: impl Fn() -> bool, step: impl Fn()) {
 #[test]
 fn eviction_gives_up_looking_after_its_limit_and_says_so() {
     let (clock, builder) = manual();
-    let cache = builder.max_entries(10_000).shards(1).build().unwrap();
-    for key in 0..10_000 {
+    let cache = builder.max_entries(20_000).shards(1).build().unwrap();
+    for key in 0..20_000 {
         cache.insert(key, key).unwrap();
     }
-    // A read-only hour: every record is stale, and key 9,999 is the only one not touched.
+    // A read-only hour: every record is stale, and key 19,999 is the only one not touched.
     clock.advance(Duration::from_secs(3_600));
-    for key in 0..9_999 {
+    for key in 0..19_999 {
         cache.touch(&key);
     }
-    cache.insert(10_000, 0).unwrap();
+    cache.insert(20_000, 0).unwrap();
     assert_eq!(cache.stats().evicted_inexact, 1);
-    cache.insert(10_001, 0).unwrap();
+    cache.insert(20_001, 0).unwrap();
     assert_eq!(cache.stats().evicted_inexact, 1, "the rest was within the limit");
-    assert!(!cache.contains_key(&9_999), "the coldest of all");
-    assert_eq!(cache.len(), 10_000);
+    assert!(!cache.contains_key(&19_999), "the coldest of all");
+    assert_eq!(cache.len(), 20_000);
     cache.audit().unwrap();
 }
 

@@ -28,7 +28,7 @@ where
     /// **Locking:** the key's shard. Where room is needed and the coldest session may be in another
     /// shard, also a lock that one thread at a time gathers room under, and one other shard at a time;
     /// with many evictions a millisecond that is the rare case. **Complexity:** constant on average;
-    /// an eviction examines at most 8,192 records, and none after a millisecond's search, and one
+    /// an eviction examines at most 16,384 records, and none after a millisecond's search, and one
     /// insertion in a while grows the shard's table (under a millisecond at the default number of
     /// shards).
     ///

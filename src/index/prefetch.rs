@@ -24,6 +24,12 @@ pub(super) fn fetch_line(address: usize) {
     let _no_hint_here = address;
 }
 
+/// Has the processor fetch all of `value`, but for what it points to.
+pub(crate) fn fetch_whole<T>(value: &T) {
+    let first = core::ptr::from_ref(value).addr();
+    (first..first + size_of::<T>()).step_by(LINE).for_each(fetch_line);
+}
+
 /// Has the processor fetch an entry, or nothing if the pointer is null.
 ///
 /// From its first line to its last, of which small keys and values leave two at most.
@@ -62,6 +68,7 @@ pub(super) fn fetch_pointees<T>(value: &mut T) {
     let _no_hint_here = value;
 }
 
+const LINE: usize = 64;
 /// A `Vec` has its capacity before its pointer, or after it.
 #[cfg(target_arch = "x86_64")]
 const POINTERS: usize = 2;

@@ -32,7 +32,7 @@ pub(crate) use write::{Mode, NotPut, Snag};
 use core::time::Duration;
 
 use crate::budget::{Budget, Load};
-use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
+use crate::index::{Index, Linked, OldTable, Unlinked, Writer, fetch_whole};
 use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
 use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
@@ -132,6 +132,11 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn index(&self) -> &Index<K, V> {
         &self.index
+    }
+
+    /// Has the processor fetch what a visit begins with.
+    pub(crate) fn prefetch(&self) {
+        fetch_whole(self);
     }
 
     /// Takes the lock and remembers what has been told so far.
