@@ -19,6 +19,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// Which of [`ALLOCATORS`] everybody had.
+    pub(super) fn allocator(&self) -> &'static str {
+        let [system, mimalloc] = ALLOCATORS;
+        if self.command.contains(mimalloc) { mimalloc } else { system }
+    }
+
     /// This process, on this machine, now.
     pub fn here() -> Self {
         let arguments: Vec<String> = env::args().skip(1).collect();
@@ -82,6 +88,8 @@ fn versions(lock: &str) -> String {
     versions.join(", ")
 }
 
+/// The system's own, and that of the feature of the same name.
+pub(super) const ALLOCATORS: [&str; 2] = ["system", "mimalloc"];
 /// What of the command decides on the allocator.
 const FEATURES: &str = if cfg!(feature = "mimalloc") { "--features mimalloc " } else { "" };
 const PEERS: [&str; 10] = [

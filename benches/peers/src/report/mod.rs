@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
+use machine::ALLOCATORS;
 pub use machine::{Run, available_bytes};
 pub use row::{Line, Row};
 

@@ -2,7 +2,7 @@
 
 use comfy_table::{Table, presets};
 
-use super::{Row, Run};
+use super::{ALLOCATORS, Row, Run};
 
 /// What must hold in every case.
 struct Target {
@@ -35,27 +35,34 @@ impl Bound {
     }
 }
 
-/// One table: a target, its worst case, and whether it is met there.
+/// One table: a target, its worst case with each allocator, and whether it is met there.
 pub(super) fn markdown(runs: &[(Run, Vec<Row>)]) -> String {
     // Only what was measured in one run is compared.
-    let runs: Vec<Rows> = runs.iter().map(|(_, rows)| Rows(rows.iter().collect())).collect();
+    let rows_with = |allocator: &str| -> Vec<Rows> {
+        let runs = runs.iter().filter(|(run, _)| run.allocator() == allocator);
+        runs.map(|(_, rows)| Rows(rows.iter().collect())).collect()
+    };
+    let runs = ALLOCATORS.map(|allocator| (allocator, rows_with(allocator)));
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN);
-    table.set_header(["", "target", "worst case", "measured", ""]);
+    table.set_header(["", "target", "worst case", "allocator", "measured", ""]);
     for Target { name, claim, bound, cases } in TARGETS {
-        let mut worst: Option<(String, f64)> = None;
-        for (case, value) in runs.iter().flat_map(cases) {
-            if worst.as_ref().is_none_or(|(_, than)| bound.is_worse(value, *than)) {
-                worst = Some((case, value));
+        let mut is_measured = false;
+        for (allocator, runs) in &runs {
+            let mut worst: Option<(String, f64)> = None;
+            for (case, value) in runs.iter().flat_map(cases) {
+                if worst.as_ref().is_none_or(|(_, than)| bound.is_worse(value, *than)) {
+                    worst = Some((case, value));
+                }
             }
+            let Some((case, value)) = worst else { continue };
+            let verdict = if bound.holds(value) { "met" } else { "**not met**" };
+            table.add_row([name, claim, &case, allocator, &format!("{value:.2}"), verdict]);
+            is_measured = true;
         }
-        table.add_row(match worst {
-            Some((case, value)) => {
-                let verdict = if bound.holds(value) { "met" } else { "**not met**" };
-                [name.into(), claim.into(), case, format!("{value:.2}"), verdict.into()]
-            }
-            None => [name, claim, "", "", "not measured"].map(String::from),
-        });
+        if !is_measured {
+            table.add_row([name, claim, "", "", "", "not measured"]);
+        }
     }
     format!("\n## Targets\n\n{table}\n")
 }
