@@ -163,14 +163,21 @@ impl<T> Slab<T> {
     /// Whether [`trim`](Self::trim) would give something back.
     pub(super) fn has_slack(&self) -> bool {
         self.spare.is_some()
-            || self.pages.capacity() > 4 * self.pages.len() + LEAST_DIRECTORY
+            || self.has_wide_directory()
             || self.open.len() > self.pages.len().div_ceil(64)
     }
 
-    /// Gives back what growth has left behind.
+    fn has_wide_directory(&self) -> bool {
+        self.pages.capacity() > 4 * self.pages.len() + LEAST_DIRECTORY
+    }
+
+    /// Gives back what growth has left behind. A directory that is still in good use keeps its room:
+    /// fitted at each ebb, it would grow again with the next page, which is a large request.
     pub(super) fn trim(&mut self) {
         self.spare = None;
-        self.pages.shrink_to_fit();
+        if self.pages.is_empty() || self.has_wide_directory() {
+            self.pages.shrink_to_fit();
+        }
         self.open.truncate(self.pages.len().div_ceil(64));
         self.open.shrink_to_fit();
         self.first_open = 0;

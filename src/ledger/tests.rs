@@ -306,15 +306,21 @@ fn slack_of_each_part_is_told_and_given_back() {
 }
 
 #[test]
-fn level_is_slack_when_over_twice_too_large() {
+fn level_is_slack_when_over_four_times_too_large_and_keeps_its_room_until_then() {
     let mut ledger = Ledger::new(GRAIN_NS, false);
     let file = |tick| ledger.insert(token(0, tick * GRAIN_NS, 0), tick * GRAIN_NS, 0).0;
-    // A vector doubles: nine slots have sixteen places.
-    let ids: Vec<_> = (1..=9).map(file).collect();
+    // A vector doubles: 17 slots have 32 places.
+    let mut ids: Vec<_> = (1..=17).map(file).collect();
+    ledger.trim();
+    let before = ledger.bytes();
+    ids.drain(..9).for_each(|id| drop(ledger.remove(id)));
+    assert!(!ledger.has_slack(), "32 is 4 times 8");
+    ledger.trim();
+    assert_eq!(ledger.bytes(), before);
     ledger.remove(ids[0]);
-    assert!(!ledger.has_slack(), "16 is twice 8");
-    ledger.remove(ids[1]);
-    assert!(ledger.has_slack(), "16 is over twice 7");
+    assert!(ledger.has_slack(), "32 is over 4 times 7");
+    ledger.trim();
+    assert!(!ledger.has_slack() && ledger.bytes() < before);
 }
 
 #[test]

@@ -38,6 +38,8 @@ fn directory_is_slack_when_over_four_times_too_large_and_sixteen() {
     use_spare(&mut slab);
     assert_eq!(slab.pages.len(), 12);
     assert!(!slab.has_slack(), "64 is 4 times 12 and 16");
+    slab.trim();
+    assert_eq!(slab.pages.capacity(), 64, "it keeps its room");
     slab.remove(RecordId(11 * PAGE));
     remove(&mut slab, 10 * PAGE..11 * PAGE);
     use_spare(&mut slab);
@@ -74,9 +76,12 @@ fn emptied_page_is_kept_once_and_given_back() {
     assert_eq!(slab.bytes(), full - size_of::<Page<u32>>());
     assert!(slab.has_slack());
     slab.trim();
-    let directory = size_of::<Option<Box<Page<u32>>>>() + size_of::<u64>();
-    assert_eq!(slab.bytes(), size_of::<Page<u32>>() + directory);
+    let directory = slab.pages.capacity() * size_of::<Option<Box<Page<u32>>>>();
+    assert_eq!(slab.bytes(), size_of::<Page<u32>>() + directory + size_of::<u64>());
     slab.check().unwrap();
+    remove(&mut slab, 0..PAGE);
+    slab.trim();
+    assert_eq!(slab.bytes(), 0, "an empty one keeps no directory either");
 }
 
 #[test]

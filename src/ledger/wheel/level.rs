@@ -211,11 +211,14 @@ impl Level {
     }
 
     pub(super) fn has_slack(&self) -> bool {
-        self.slots.capacity() > 2 * self.slots.len().max(2)
+        self.slots.capacity() > 4 * self.slots.len().max(2)
     }
 
+    /// Gives back what a fuller ring has left behind, but not with each ebb.
     pub(super) fn trim(&mut self) {
-        self.slots.shrink_to_fit();
+        if self.slots.is_empty() || self.has_slack() {
+            self.slots.shrink_to_fit();
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {

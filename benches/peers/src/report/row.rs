@@ -1,5 +1,7 @@
 //! What was measured, in the shape in which it is kept.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::Run;
@@ -92,7 +94,8 @@ impl Row {
     }
 }
 
-/// The rows of each run. Rows before the first run are nobody's.
+/// The rows of each run, but for those that a later one measured again. Rows before the first run are
+/// nobody's.
 pub fn by_run(lines: Vec<Line>) -> Vec<(Run, Vec<Row>)> {
     let mut runs: Vec<(Run, Vec<Row>)> = Vec::new();
     for line in lines {
@@ -105,8 +108,19 @@ pub fn by_run(lines: Vec<Line>) -> Vec<(Run, Vec<Row>)> {
             }
         }
     }
+    drop_superseded(&mut runs);
     runs.retain(|(_, rows)| !rows.is_empty());
     runs
+}
+
+fn drop_superseded(runs: &mut [(Run, Vec<Row>)]) {
+    let mut later = HashSet::new();
+    for (run, rows) in runs.iter_mut().rev() {
+        let asked =
+            |row: &Row| (run.allocator(), row.bench.clone(), row.case.clone(), row.peer.clone());
+        rows.retain(|row| !later.contains(&asked(row)));
+        later.extend(rows.iter().map(asked));
+    }
 }
 
 /// The rows of each benchmark, in the order in which they first occur.
@@ -138,6 +152,27 @@ mod tests {
         assert_eq!(runs.len(), 1, "a run without rows is left out");
         let benches = by_bench(&runs[0].1);
         assert_eq!(benches.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn what_was_measured_again_counts_as_it_came_out_last() {
+        let row = |peer: &str, threads: &str, rate: f64| {
+            let case = [("threads", String::from(threads))];
+            Line::Row(Row::new("reads", &case, peer).figure("Mops/s", Spread::from(rate)))
+        };
+        let runs = by_run(vec![
+            Line::Run(Run::here()),
+            row("sundown", "1", 1.0),
+            row("sundown", "2", 2.0),
+            row("moka", "1", 3.0),
+            Line::Run(Run::here()),
+            row("sundown", "1", 4.0),
+        ]);
+        let rates = |rows: &[Row]| -> Vec<_> {
+            rows.iter().map(|row| row.get("Mops/s").map(|figure| figure.spread.median)).collect()
+        };
+        let rates: Vec<_> = runs.iter().map(|(_, rows)| rates(rows)).collect();
+        assert_eq!(rates, [vec![Some(2.0), Some(3.0)], vec![Some(4.0)]]);
     }
 
     #[test]
