@@ -23,7 +23,7 @@ mod wheel;
 use crate::error::{Broken, ensure};
 use crate::platform::clock::NEVER_NS;
 pub(crate) use slab::RecordId;
-use slab::Slab;
+use slab::{Fit, Slab};
 use wheel::Wheel;
 
 #[derive(Debug)]
@@ -223,18 +223,24 @@ impl<T> Ledger<T> {
 
     /// Whether [`trim`](Self::trim) would give something back.
     pub(crate) fn has_slack(&self) -> bool {
+        let fit = self.fit();
         self.slab.has_slack()
-            || self.deadlines.has_slack()
-            || self.recency.as_ref().is_some_and(Wheel::has_slack)
+            || self.deadlines.has_slack(fit)
+            || self.recency.as_ref().is_some_and(|recency| recency.has_slack(fit))
     }
 
     /// Gives back what growth has left behind; an empty ledger then holds no page and no level.
     pub(crate) fn trim(&mut self) {
-        self.slab.trim();
-        self.deadlines.trim();
+        let fit = self.fit();
+        self.slab.trim(fit);
+        self.deadlines.trim(fit);
         if let Some(recency) = &mut self.recency {
-            recency.trim();
+            recency.trim(fit);
         }
+    }
+
+    fn fit(&self) -> Fit {
+        if self.len() < MANY_RECORDS { Fit::Exact } else { Fit::Loose }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -276,6 +282,9 @@ const RECENCY: usize = 1;
 /// How many records are refiled ahead of their turn for each that is found: a record comes down
 /// through up to three levels on its way to being evicted.
 pub(crate) const AHEAD_RECORDS: usize = 4;
+/// From here on a loose fit will do: what it leaves unused is under a thirtieth of what so many
+/// records and their entries take.
+const MANY_RECORDS: usize = 4_096;
 /// Ten seconds: how long before its first deadline an upper slot is emptied. Ten million records
 /// took about 3 s to refile on two slow cores.
 const LEAD_NS: u64 = 10_000_000_000;

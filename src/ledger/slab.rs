@@ -29,6 +29,17 @@ impl RecordId {
     }
 }
 
+/// How closely bookkeeping is fitted to what it holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fit {
+    /// No vector keeps room that it does not use.
+    Exact,
+    /// None has over four times the room that it uses. Of many records that is little, and what
+    /// traffic gives back at an ebb it asks for again with the next flood: to serve a directory of
+    /// pages, glibc's allocator first merges all the small chunks that it was given back.
+    Loose,
+}
+
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     pages: Vec<Option<Box<Page<T>>>>,
@@ -171,11 +182,10 @@ impl<T> Slab<T> {
         self.pages.capacity() > 4 * self.pages.len() + LEAST_DIRECTORY
     }
 
-    /// Gives back what growth has left behind. A directory that is still in good use keeps its room:
-    /// fitted at each ebb, it would grow again with the next page, which is a large request.
-    pub(super) fn trim(&mut self) {
+    /// Gives back what growth has left behind.
+    pub(super) fn trim(&mut self, fit: Fit) {
         self.spare = None;
-        if self.pages.is_empty() || self.has_wide_directory() {
+        if fit == Fit::Exact || self.has_wide_directory() {
             self.pages.shrink_to_fit();
         }
         self.open.truncate(self.pages.len().div_ceil(64));
@@ -269,7 +279,7 @@ mod tests {
                 }
             }
             if kind % 32 == 1 {
-                slab.trim();
+                slab.trim(Fit::Exact);
                 ensure!("trim", !slab.has_slack(), "slack is left");
                 ensure!("trim", slab.bytes() == 0 || !model.is_empty(), "bytes of nothing");
             }
@@ -319,7 +329,7 @@ mod tests {
             slab.check().unwrap();
         }
         assert!(slab.has_slack());
-        slab.trim();
+        slab.trim(Fit::Exact);
         assert!(!slab.has_slack());
         assert_eq!(slab.bytes(), 0);
     }

@@ -306,21 +306,41 @@ fn slack_of_each_part_is_told_and_given_back() {
 }
 
 #[test]
-fn level_is_slack_when_over_four_times_too_large_and_keeps_its_room_until_then() {
+fn level_is_slack_when_over_twice_too_large() {
     let mut ledger = Ledger::new(GRAIN_NS, false);
     let file = |tick| ledger.insert(token(0, tick * GRAIN_NS, 0), tick * GRAIN_NS, 0).0;
-    // A vector doubles: 17 slots have 32 places.
-    let mut ids: Vec<_> = (1..=17).map(file).collect();
+    // A vector doubles: nine slots have sixteen places.
+    let ids: Vec<_> = (1..=9).map(file).collect();
+    ledger.remove(ids[0]);
+    assert!(!ledger.has_slack(), "16 is twice 8");
+    ledger.remove(ids[1]);
+    assert!(ledger.has_slack(), "16 is over twice 7");
+}
+
+/// What traffic gives back at each ebb it would ask for again.
+#[test]
+fn many_records_are_fitted_loosely() {
+    const SLOT_BYTES: usize = 16;
+    let mut ledger = Ledger::new(GRAIN_NS, false);
+    let mut file = |deadline_ns| ledger.insert(token(0, deadline_ns, 0), deadline_ns, 0).0;
+    // Vectors double: 17 slots have 32 places, and 129 pages a directory of 256.
+    let slots: Vec<_> = (1..=17).map(|tick| file(tick * GRAIN_NS)).collect();
+    let crowd: Vec<_> = (0..4_096).map(|_| file(NEVER_NS)).collect();
     ledger.trim();
-    let before = ledger.bytes();
-    ids.drain(..9).for_each(|id| drop(ledger.remove(id)));
+    let loose = ledger.bytes();
+    slots[..9].iter().for_each(|&id| drop(ledger.remove(id)));
     assert!(!ledger.has_slack(), "32 is 4 times 8");
     ledger.trim();
-    assert_eq!(ledger.bytes(), before);
-    ledger.remove(ids[0]);
+    assert_eq!(ledger.bytes(), loose);
+    ledger.remove(slots[9]);
     assert!(ledger.has_slack(), "32 is over 4 times 7");
     ledger.trim();
-    assert!(!ledger.has_slack() && ledger.bytes() < before);
+    assert_eq!(ledger.bytes(), loose - 25 * SLOT_BYTES);
+    // One fewer than many.
+    crowd[..8].iter().for_each(|&id| drop(ledger.remove(id)));
+    ledger.trim();
+    assert_eq!(ledger.bytes(), loose - 25 * SLOT_BYTES - 127 * size_of::<usize>());
+    check(&ledger);
 }
 
 #[test]

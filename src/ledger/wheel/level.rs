@@ -3,7 +3,7 @@
 //! Only occupied slots are stored: a word tells which they are, and a slot's place in the vector is
 //! the number of occupied slots before it. So a level costs what it holds, not what it could hold.
 
-use crate::ledger::slab::{RecordId, Slab};
+use crate::ledger::slab::{Fit, RecordId, Slab};
 
 /// A record's neighbours in the list that it is filed in.
 ///
@@ -210,13 +210,13 @@ impl Level {
         self.occupied == 0 && self.backlog.is_empty()
     }
 
-    pub(super) fn has_slack(&self) -> bool {
-        self.slots.capacity() > 4 * self.slots.len().max(2)
+    pub(super) fn has_slack(&self, fit: Fit) -> bool {
+        let factor = if fit == Fit::Exact { 2 } else { 4 };
+        self.slots.capacity() > factor * self.slots.len().max(2)
     }
 
-    /// Gives back what a fuller ring has left behind, but not with each ebb.
-    pub(super) fn trim(&mut self) {
-        if self.slots.is_empty() || self.has_slack() {
+    pub(super) fn trim(&mut self, fit: Fit) {
+        if fit == Fit::Exact || self.has_slack(fit) {
             self.slots.shrink_to_fit();
         }
     }

@@ -32,7 +32,7 @@
 mod level;
 
 use crate::error::{Broken, ensure};
-use crate::ledger::slab::{RecordId, Slab};
+use crate::ledger::slab::{Fit, RecordId, Slab};
 use level::{BACKLOG, LEVEL_BITS, Level, MOST_LEVELS, RING, end_of_list};
 
 pub(crate) use level::Links;
@@ -287,16 +287,17 @@ impl<const LANE: usize> Wheel<LANE> {
         }
     }
 
-    pub(super) fn has_slack(&self) -> bool {
-        self.levels.last().is_some_and(Level::is_empty) || self.levels.iter().any(Level::has_slack)
+    pub(super) fn has_slack(&self, fit: Fit) -> bool {
+        self.levels.last().is_some_and(Level::is_empty)
+            || self.levels.iter().any(|level| level.has_slack(fit))
     }
 
-    pub(super) fn trim(&mut self) {
+    pub(super) fn trim(&mut self, fit: Fit) {
         while self.levels.last().is_some_and(Level::is_empty) {
             self.levels.pop();
         }
         self.levels.shrink_to_fit();
-        self.levels.iter_mut().for_each(Level::trim);
+        self.levels.iter_mut().for_each(|level| level.trim(fit));
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -15,7 +15,7 @@ use super::aim::Aim;
 use super::{Word, replay, split};
 use crate::error::{Broken, ensure};
 use crate::ledger::LEAD_NS;
-use crate::ledger::slab::{RecordId, Slab};
+use crate::ledger::slab::{Fit, RecordId, Slab};
 use crate::ledger::wheel::Wheel;
 use crate::platform::clock::LAST_NS;
 
@@ -136,8 +136,10 @@ impl Twin {
                 self.rekey(name, self.truths[name as usize].key.max(self.aim(at)));
             }
             Op::Trim => {
-                self.wheel.trim();
-                ensure!("trim", !self.wheel.has_slack(), "slack is left");
+                for fit in [Fit::Loose, Fit::Exact] {
+                    self.wheel.trim(fit);
+                    ensure!("trim", !self.wheel.has_slack(fit), "slack is left, {fit:?}");
+                }
                 let is_bare = self.wheel.bytes() == 0 || !self.by_key.is_empty();
                 ensure!("trim", is_bare, "an empty wheel keeps {} bytes", self.wheel.bytes());
             }
