@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub(super) const GRAIN_NS: u64 = 10_000_000;
+/// What a slot of a level takes.
+const SLOT_BYTES: usize = 16;
 
 #[derive(Clone, Debug)]
 pub(super) struct Token {
@@ -315,12 +317,17 @@ fn level_is_slack_when_over_twice_too_large() {
     assert!(!ledger.has_slack(), "16 is twice 8");
     ledger.remove(ids[1]);
     assert!(ledger.has_slack(), "16 is over twice 7");
+    ledger.trim();
+    let fitted = ledger.bytes();
+    ledger.remove(ids[2]);
+    assert!(!ledger.has_slack(), "7 is not over twice 6");
+    ledger.trim();
+    assert_eq!(ledger.bytes(), fitted - SLOT_BYTES, "and is fitted with the rest");
 }
 
 /// What traffic gives back at each ebb it would ask for again.
 #[test]
 fn many_records_are_fitted_loosely() {
-    const SLOT_BYTES: usize = 16;
     let mut ledger = Ledger::new(GRAIN_NS, false);
     let mut file = |deadline_ns| ledger.insert(token(0, deadline_ns, 0), deadline_ns, 0).0;
     // Vectors double: 17 slots have 32 places, and 129 pages a directory of 256.
@@ -336,8 +343,10 @@ fn many_records_are_fitted_loosely() {
     assert!(ledger.has_slack(), "32 is over 4 times 7");
     ledger.trim();
     assert_eq!(ledger.bytes(), loose - 25 * SLOT_BYTES);
-    // One fewer than many.
-    crowd[..8].iter().for_each(|&id| drop(ledger.remove(id)));
+    crowd[..7].iter().for_each(|&id| drop(ledger.remove(id)));
+    ledger.trim();
+    assert_eq!(ledger.bytes(), loose - 25 * SLOT_BYTES, "4,096 are many");
+    ledger.remove(crowd[7]);
     ledger.trim();
     assert_eq!(ledger.bytes(), loose - 25 * SLOT_BYTES - 127 * size_of::<usize>());
     check(&ledger);
