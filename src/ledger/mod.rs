@@ -282,7 +282,7 @@ const RECENCY: usize = 1;
 /// How many records are refiled ahead of their turn for each that is found: a record comes down
 /// through up to three levels on its way to being evicted.
 pub(crate) const AHEAD_RECORDS: usize = 4;
-/// From here on a loose fit will do: what it leaves unused is under a thirtieth of what so many
+/// From here on a loose fit will do: what it leaves unused is under a twentieth of what so many
 /// records and their entries take.
 const MANY_RECORDS: usize = 4_096;
 /// Ten seconds: how long before its first deadline an upper slot is emptied. Ten million records

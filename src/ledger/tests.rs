@@ -352,6 +352,31 @@ fn many_records_are_fitted_loosely() {
     check(&ledger);
 }
 
+/// Crowds of deadlines and last uses on every level that time has, of which few stay.
+#[test]
+fn loose_fit_leaves_under_a_twentieth_unused() {
+    const LEAST_ENTRY_BYTES: usize = 64;
+    for times in [4, 32] {
+        let mut ledger = Ledger::new(1_000_000, true);
+        let mut state = 0x9e37_79b9_7f4a_7c15;
+        let mut file = |n| {
+            // As many of each magnitude.
+            let at_ms = next(&mut state) >> (21 + n % 40);
+            ledger.insert(token(0, at_ms * 1_000_000, at_ms), at_ms * 1_000_000, at_ms).0
+        };
+        let ids: Vec<_> = (0..times * MANY_RECORDS).map(&mut file).collect();
+        ids[MANY_RECORDS..].iter().for_each(|&id| drop(ledger.remove(id)));
+        ledger.trim();
+        let loose = ledger.bytes();
+        ledger.slab.trim(Fit::Exact);
+        ledger.deadlines.trim(Fit::Exact);
+        ledger.recency.iter_mut().for_each(|recency| recency.trim(Fit::Exact));
+        let (exact, entries) = (ledger.bytes(), MANY_RECORDS * LEAST_ENTRY_BYTES);
+        assert!(loose > exact, "something is left");
+        assert!((loose - exact) * 20 < exact + entries, "{loose} for {exact}");
+    }
+}
+
 #[test]
 fn random_deadlines_agree_with_a_sorted_list() {
     let mut state = 0x1234_5678_9abc_def1;
