@@ -16,7 +16,7 @@ mod write;
 #[cfg(all(test, sundown_loom))]
 mod loom_tests;
 #[cfg(all(test, not(sundown_loom)))]
-mod tests;
+pub(crate) mod tests;
 
 use ::core::fmt;
 

@@ -1,4 +1,5 @@
-//! What needs a look inside: garbage under the reaper, inexact eviction, settled tables.
+//! What needs a look inside: garbage under the reaper, inexact eviction, settled tables. And how all
+//! tests wait for garbage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +30,15 @@ fn repeat_until(is_done: impl Fn() -> bool, step: impl Fn()) {
         std::thread::sleep(Duration::from_millis(1));
     }
     panic!("it does not happen");
+}
+
+/// Reaps until no garbage is left.
+pub(crate) fn reap_all<K, V>(cache: &Cache<K, V>)
+where
+    K: core::hash::Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    repeat_until(|| cache.stats().retired.count == 0, || _ = cache.reap());
 }
 
 #[test]

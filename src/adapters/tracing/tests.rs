@@ -10,6 +10,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::*;
 use crate::cache::Cache;
+use crate::cache::tests::reap_all;
 use crate::platform::clock::ManualClock;
 use crate::removal::Reaper;
 
@@ -69,7 +70,7 @@ fn each_panic_of_a_listener_is_told_and_nothing_else_is() {
         cache.discard("one");
         cache.discard("three");
         cache.clear();
-        cache.reap();
+        reap_all(&cache);
         assert_eq!(cache.stats().listener_panics, 2);
     });
     let events = told.take();
@@ -101,7 +102,7 @@ fn a_stalled_reader_is_told_of_once_and_once_when_it_is_over() {
         });
         let events = told.take();
         assert!(matches!(&events[..], [(Level::WARN, event)] if event.contains("sessions=1")));
-        cache.reap();
+        reap_all(&cache);
         for _ in 0..3 {
             watch.look(&cache.stats());
         }
