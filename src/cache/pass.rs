@@ -3,7 +3,7 @@
 use super::core::Core;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{Ordering, Ticket, nap, ripen};
-use crate::shard::{Drained, Visit};
+use crate::shard::{Drained, Step, Visit};
 
 /// What the reaper finds on its way through the shards. Its room is kept from pass to pass: the
 /// reaper must not wait for the allocator.
@@ -117,22 +117,40 @@ impl<K, V, S> Core<K, V, S> {
                 round.wanted.push(number);
             }
         }
-        for place in 0..round.wanted.len() {
-            if let Some(&ahead) = round.wanted.get(place + VISITED_AHEAD) {
-                self.shards[ahead].prefetch();
-            }
-            let number = round.wanted[place];
-            match self.shards[number].try_visit(&self.shared, refile_until_ns) {
-                Some(visit) => round.note(number, visit),
-                None => round.busy.push(number),
-            }
-        }
+        self.visit_wanted(round, refile_until_ns);
         // Whoever has such a lock may have lost the processor: nobody else waits for that.
         while let Some(number) = round.busy.pop() {
             let visit = self.shards[number].visit(&self.shared, refile_until_ns);
             round.note(number, visit);
         }
         self.alarm.lower(round.look_ns);
+    }
+
+    fn visit_wanted(&self, round: &mut Round, refile_until_ns: u64) {
+        // Its room is kept.
+        let wanted = core::mem::take(&mut round.wanted);
+        for group in wanted.chunks(VISITED_TOGETHER) {
+            self.fetch_ahead(group);
+            for &number in group {
+                match self.shards[number].try_visit(&self.shared, refile_until_ns) {
+                    Some(visit) => round.note(number, visit),
+                    None => round.busy.push(number),
+                }
+            }
+        }
+        round.wanted = wanted;
+    }
+
+    /// Has the processor fetch what these shards' visits come to, unless they are so few that they
+    /// come to it as soon themselves.
+    fn fetch_ahead(&self, group: &[usize]) {
+        if group.len() < LEAST_TOGETHER {
+            return;
+        }
+        group.iter().for_each(|&number| self.shards[number].prefetch());
+        for step in Step::ALL {
+            group.iter().for_each(|&number| self.shards[number].fetch_ahead(step));
+        }
     }
 
     /// Frees the garbage of the shards that have some; false if something became due meanwhile, of
@@ -181,8 +199,9 @@ impl<K, V, S> Core<K, V, S> {
     }
 }
 
-/// How many visits before its turn a shard is fetched, a dozen lines of memory.
-const VISITED_AHEAD: usize = 2;
+/// How many shards are fetched together, some twenty lines of memory each; at most, and at least.
+const VISITED_TOGETHER: usize = 16;
+const LEAST_TOGETHER: usize = 4;
 /// How soon the reaper looks again for a reader that was in the way.
 const UNRIPE_RETRY_NS: u64 = MILLI_NS;
 /// How long a pass refiles what is not due yet, at least and at most: meanwhile other sessions come

@@ -8,6 +8,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 use crate::index::entry::Entry;
 
@@ -24,10 +25,15 @@ pub(super) fn fetch_line(address: usize) {
     let _no_hint_here = address;
 }
 
+/// Has the processor fetch what lies at these addresses.
+pub(crate) fn fetch_bytes(bytes: Range<usize>) {
+    (bytes.start & !(LINE - 1)..bytes.end).step_by(LINE).for_each(fetch_line);
+}
+
 /// Has the processor fetch all of `value`, but for what it points to.
 pub(crate) fn fetch_whole<T>(value: &T) {
     let first = core::ptr::from_ref(value).addr();
-    (first..first + size_of::<T>()).step_by(LINE).for_each(fetch_line);
+    fetch_bytes(first..first + size_of::<T>());
 }
 
 /// Has the processor fetch an entry, or nothing if the pointer is null.

@@ -16,6 +16,7 @@
 //!     tells the caller, who rings the alarm.
 //! M5. What a shard has published in [`Bounds`] is what it says (V1, V2).
 
+mod ahead;
 mod audit;
 mod bounds;
 mod dispose;
@@ -23,6 +24,7 @@ mod drain;
 mod sweep;
 mod write;
 
+pub(crate) use ahead::Step;
 pub(crate) use bounds::Bounds;
 pub(crate) use dispose::{Disposal, Listener};
 pub(crate) use drain::Drained;
@@ -32,7 +34,7 @@ pub(crate) use write::{Mode, NotPut, Snag};
 use core::time::Duration;
 
 use crate::budget::{Budget, Load};
-use crate::index::{Index, Linked, OldTable, Unlinked, Writer, fetch_whole};
+use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
 use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
 use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
@@ -132,11 +134,6 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn index(&self) -> &Index<K, V> {
         &self.index
-    }
-
-    /// Has the processor fetch what a visit begins with.
-    pub(crate) fn prefetch(&self) {
-        fetch_whole(self);
     }
 
     /// Takes the lock and remembers what has been told so far.

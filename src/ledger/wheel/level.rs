@@ -100,11 +100,17 @@ impl Level {
     /// The smallest key in an occupied slot.
     #[inline]
     pub(super) fn min_at(&self, position: u64) -> u64 {
-        self.slots[self.rank((position % RING) as u32)].min
+        self.slot_at(position).min
     }
 
     pub(super) fn head_at(&self, place: u64) -> Option<RecordId> {
-        self.slots[self.rank(place as u32)].head()
+        self.slot_at(place).head()
+    }
+
+    /// An occupied slot.
+    #[inline]
+    pub(super) fn slot_at(&self, position: u64) -> &Slot {
+        &self.slots[self.rank((position % RING) as u32)]
     }
 
     fn rank(&self, place: u32) -> usize {

@@ -33,7 +33,7 @@ mod level;
 
 use crate::error::{Broken, ensure};
 use crate::ledger::slab::{Fit, RecordId, Slab};
-use level::{BACKLOG, LEVEL_BITS, Level, MOST_LEVELS, RING, end_of_list};
+use level::{BACKLOG, LEVEL_BITS, Level, MOST_LEVELS, RING, Slot, end_of_list};
 
 pub(crate) use level::Links;
 
@@ -173,6 +173,28 @@ impl<const LANE: usize> Wheel<LANE> {
         self.levels[level as usize].first_from(self.elapsed >> (LEVEL_BITS * level))
     }
 
+    pub(super) fn levels(&self) -> &[impl Sized + use<LANE>] {
+        &self.levels
+    }
+
+    /// The first occupied slot of each level.
+    pub(super) fn first_slots(&self) -> impl Iterator<Item = &(impl Sized + use<LANE>)> {
+        let levels = 0..self.levels.len() as u32;
+        levels.filter_map(|level| {
+            Some(self.levels[level as usize].slot_at(self.first_position(level)?))
+        })
+    }
+
+    fn first_slot(&self) -> Option<&Slot> {
+        let level = self.levels.first()?;
+        Some(level.slot_at(level.first_from(self.elapsed)?))
+    }
+
+    /// The first and the last record of the first tick that has any.
+    pub(super) fn first_ends(&self) -> impl Iterator<Item = RecordId> {
+        self.first_slot().into_iter().flat_map(|slot| [slot.head(), slot.tail()]).flatten()
+    }
+
     /// The record that has waited longest in the lowest backlog. Whoever takes it must file it
     /// again or remove it.
     pub(super) fn next_in_backlog(&self) -> Option<RecordId> {
@@ -186,11 +208,7 @@ impl<const LANE: usize> Wheel<LANE> {
 
     /// The sessions of the first tick that has any, in the order in which they are filed.
     pub(super) fn first_tick<'s, T>(&self, slab: &'s Slab<T>) -> impl Iterator<Item = &'s T> {
-        let first = self.levels.first().and_then(|level| {
-            let tick = level.first_from(self.elapsed)?;
-            level.head_at(tick % RING)
-        });
-        Self::from_record(slab, first)
+        Self::from_record(slab, self.first_slot().and_then(Slot::head))
     }
 
     fn from_record<T>(slab: &Slab<T>, mut at: Option<RecordId>) -> impl Iterator<Item = &T> {
