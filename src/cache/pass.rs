@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
-use crate::platform::sync::{Ordering, Ticket, nap, ripen};
+use crate::platform::sync::{ENOUGH, Ordering, Ticket, nap, ripen};
 use crate::shard::{Drained, Step, Visit};
 
 /// What the reaper finds on its way through the shards. Its room is kept from pass to pass: the
@@ -141,14 +141,14 @@ impl<K, V, S> Core<K, V, S> {
         round.wanted = wanted;
     }
 
-    /// Has the processor fetch what these shards' visits come to, unless they are so few that they
-    /// come to it as soon themselves.
+    /// Has the processor fetch what these shards' visits begin with, and what they come to, unless
+    /// they are so few that they come to it as soon themselves.
     fn fetch_ahead(&self, group: &[usize]) {
-        if group.len() < LEAST_TOGETHER {
+        group.iter().for_each(|&number| self.shards[number].prefetch());
+        if group.len() < ENOUGH {
             return;
         }
-        group.iter().for_each(|&number| self.shards[number].prefetch());
-        for step in Step::ALL {
+        for step in Step::all() {
             group.iter().for_each(|&number| self.shards[number].fetch_ahead(step));
         }
     }
@@ -199,9 +199,8 @@ impl<K, V, S> Core<K, V, S> {
     }
 }
 
-/// How many shards are fetched together, some twenty lines of memory each; at most, and at least.
+/// How many shards are fetched together, some twenty lines of memory each.
 const VISITED_TOGETHER: usize = 16;
-const LEAST_TOGETHER: usize = 4;
 /// How soon the reaper looks again for a reader that was in the way.
 const UNRIPE_RETRY_NS: u64 = MILLI_NS;
 /// How long a pass refiles what is not due yet, at least and at most: meanwhile other sessions come

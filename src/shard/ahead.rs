@@ -21,14 +21,9 @@ pub(crate) enum Step {
 
 impl Step {
     /// In their order.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Ledger(Hop::Levels),
-        Self::Ledger(Hop::Slots),
-        Self::Ledger(Hop::Directory),
-        Self::Ledger(Hop::Records),
-        Self::Entries,
-        Self::Places,
-    ];
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Hop::ALL.into_iter().map(Self::Ledger).chain([Self::Entries, Self::Places])
+    }
 }
 
 impl<K, V> Shard<K, V> {
@@ -41,14 +36,12 @@ impl<K, V> Shard<K, V> {
     /// has fetched what it needs.
     pub(crate) fn fetch_ahead(&self, step: Step) {
         let Some(state) = self.state.try_lock() else { return };
-        let soonest = || state.ledger.soonest().take(FETCHED);
         match step {
             Step::Ledger(hop) => state.ledger.tell_way(hop, fetch_bytes),
-            Step::Entries => soonest().for_each(|entry| entry.prefetch()),
-            Step::Places => soonest().for_each(|entry| self.index.prefetch(entry.hash())),
+            Step::Entries => state.ledger.soonest().for_each(|entry| entry.prefetch()),
+            Step::Places => {
+                state.ledger.soonest().for_each(|entry| self.index.prefetch(entry.hash()));
+            }
         }
     }
 }
-
-/// Of the first tick's records two have been fetched: the first one and the last.
-const FETCHED: usize = 2;
