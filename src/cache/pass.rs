@@ -1,6 +1,7 @@
 //! One waking of the reaper: all that is due is unlinked, shard by shard, and then freed.
 
 use super::core::Core;
+use crate::index::HINTS_HELP;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{ENOUGH, Ordering, Ticket, nap, ripen};
 use crate::shard::{Drained, Step, Visit};
@@ -117,7 +118,7 @@ impl<K, V, S> Core<K, V, S> {
                 round.wanted.push(number);
             }
         }
-        self.visit_wanted(round, refile_until_ns);
+        self.visit_wanted(round, now_ns, refile_until_ns);
         // Whoever has such a lock may have lost the processor: nobody else waits for that.
         while let Some(number) = round.busy.pop() {
             let visit = self.shards[number].visit(&self.shared, refile_until_ns);
@@ -126,11 +127,11 @@ impl<K, V, S> Core<K, V, S> {
         self.alarm.lower(round.look_ns);
     }
 
-    fn visit_wanted(&self, round: &mut Round, refile_until_ns: u64) {
+    fn visit_wanted(&self, round: &mut Round, now_ns: u64, refile_until_ns: u64) {
         // Its room is kept.
         let wanted = core::mem::take(&mut round.wanted);
         for group in wanted.chunks(VISITED_TOGETHER) {
-            self.fetch_ahead(group);
+            self.fetch_ahead(group, now_ns);
             for &number in group {
                 match self.shards[number].try_visit(&self.shared, refile_until_ns) {
                     Some(visit) => round.note(number, visit),
@@ -141,15 +142,17 @@ impl<K, V, S> Core<K, V, S> {
         round.wanted = wanted;
     }
 
-    /// Has the processor fetch what these shards' visits begin with, and what they come to, unless
-    /// they are so few that they come to it as soon themselves.
-    fn fetch_ahead(&self, group: &[usize]) {
+    /// Has the processor fetch what these shards' visits begin with, and what those come to where
+    /// something is due; unless these are so few that they come to it as soon themselves.
+    fn fetch_ahead(&self, group: &[usize], now_ns: u64) {
         group.iter().for_each(|&number| self.shards[number].prefetch());
-        if group.len() < ENOUGH {
+        let is_due = |&&number: &&usize| self.shared.bounds.earliest_ns(number) <= now_ns;
+        let due = || group.iter().filter(is_due);
+        if !HINTS_HELP || due().count() < ENOUGH {
             return;
         }
         for step in Step::all() {
-            group.iter().for_each(|&number| self.shards[number].fetch_ahead(step));
+            due().for_each(|&number| self.shards[number].fetch_ahead(step));
         }
     }
 

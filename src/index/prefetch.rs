@@ -75,6 +75,8 @@ pub(super) fn fetch_pointees<T>(value: &mut T) {
 }
 
 const LINE: usize = 64;
+/// Whether there are any hints on this machine.
+pub(crate) const HINTS_HELP: bool = cfg!(target_arch = "x86_64");
 /// A `Vec` has its capacity before its pointer, or after it.
 #[cfg(target_arch = "x86_64")]
 const POINTERS: usize = 2;
