@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 
 use crate::error::{BuildError, MOST_PRESSURE_LEVELS, MOST_SHARDS};
 use crate::lifetime::{LONGEST, Spans};
+use crate::memory::GiveBack;
 use crate::platform::clock::{Clock, NEVER_NS, nanos};
 use crate::platform::hasher::RandomState;
 use crate::pressure::{OnPressure, Pressure};
@@ -44,6 +45,7 @@ pub struct Builder<K, V, S = RandomState> {
     pub(crate) on_pressure: Option<(Vec<f64>, Box<OnPressure>)>,
     pub(crate) on_full: OnFull,
     pub(crate) reaper: Reaper,
+    pub(crate) give_back: GiveBack,
     pub(crate) clock: Clock,
     pub(crate) hasher: S,
     time_to_live: Option<Duration>,
@@ -62,6 +64,7 @@ impl<K, V> Builder<K, V> {
             on_pressure: None,
             on_full: OnFull::default(),
             reaper: Reaper::default(),
+            give_back: GiveBack::default(),
             clock: Clock::default(),
             hasher: RandomState::new(),
             time_to_live: None,
@@ -209,6 +212,32 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// How free memory goes back to the operating system after many sessions have left; by default
+    /// [`GiveBack::Auto`].
+    ///
+    /// A session that leaves frees its memory to the allocator, which may keep it: the process stays
+    /// as large as it was at its height. So the reaper has the allocator give memory back when the
+    /// population has fallen, on a thread of its own, which no deadline waits for:
+    ///
+    /// - once it has fallen by a sixteenth of its peak and by 64 sessions, and by this proportion
+    ///   over 16 MiB of the process's resident memory were theirs;
+    /// - when the fall is over, that is, when nothing that is due and nothing removed still waits and
+    ///   the last second added less than a sixty-fourth to it, or 30 s after it began;
+    /// - at least 5 s, and 20 times as long as the last one took, after the last one. Where it brings
+    ///   back less than a quarter of what was to be expected, these 5 s double, up to 85 minutes.
+    ///
+    /// While `malloc_trim` works on one of its arenas, other threads wait that allocate from it:
+    /// 0.1 to 0.2 ms for each MiB that this arena gives back. [`Stats::given_back`] tells how often
+    /// it was done and how long it took. It is also done when the last handle is dropped.
+    ///
+    /// With [`Reaper::Manual`] nothing is given back.
+    ///
+    /// [`Stats::given_back`]: crate::Stats::given_back
+    pub fn give_back(mut self, give_back: GiveBack) -> Self {
+        self.give_back = give_back;
+        self
+    }
+
     /// The clock that lifetimes are measured with; by default [`Clock::monotonic`].
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
@@ -236,6 +265,7 @@ impl<K, V, S> Builder<K, V, S> {
             on_pressure: self.on_pressure,
             on_full: self.on_full,
             reaper: self.reaper,
+            give_back: self.give_back,
             clock: self.clock,
             hasher,
             time_to_live: self.time_to_live,
@@ -330,6 +360,7 @@ impl<K, V, S> fmt::Debug for Builder<K, V, S> {
             .field("resolution", &self.resolution)
             .field("on_full", &self.on_full)
             .field("reaper", &self.reaper)
+            .field("give_back", &self.give_back)
             .field("clock", &self.clock)
             .field("shards", &self.shards)
             .finish_non_exhaustive()

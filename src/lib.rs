@@ -80,6 +80,7 @@ mod gauge;
 mod index;
 mod ledger;
 mod lifetime;
+mod memory;
 mod platform;
 mod pressure;
 mod reaper;
@@ -102,11 +103,13 @@ pub use builder::Builder;
 pub use cache::{Cache, WeakCache};
 pub use error::{AuditError, BuildError, Reason, Rejected};
 pub use lifetime::{Expiry, Lifetime};
+pub use memory::GiveBack;
 pub use platform::clock::{Clock, ManualClock};
 pub use platform::hasher::RandomState;
+pub use platform::memory::ProcessMemory;
 pub use pressure::{Cap, Direction, Flow, Pressure};
 pub use removal::{OnFull, Reaper, RemovalCause};
-pub use stats::{Audit, Lag, Retired, Stats};
+pub use stats::{Audit, GivenBack, Lag, Retired, Stats};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

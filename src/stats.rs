@@ -63,6 +63,8 @@ pub struct Stats {
     pub pressure_panics: u64,
     /// How often the reaper has woken.
     pub reaper_wakeups: u64,
+    /// Free memory that was given back to the operating system.
+    pub given_back: GivenBack,
 }
 
 /// Sessions that are unlinked but not yet dropped: a reader may still be inside, or the listener is
@@ -93,6 +95,26 @@ pub struct Lag {
     pub p999: Duration,
     /// The longest time of all.
     pub max: Duration,
+}
+
+/// How often memory was given back, and what the last time came to; part of
+/// [`Stats`](crate::Stats).
+///
+/// Under [`GiveBack::Auto`](crate::GiveBack::Auto) the figures are the process's, whichever cache it was done for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct GivenBack {
+    /// How often it was done.
+    pub count: u64,
+    /// How often it failed: the closure panicked, or its thread could not be started.
+    pub failures: u64,
+    /// How long the last one took.
+    pub last_took: Duration,
+    /// By how much the process's resident memory fell during the last one; 0 where the platform
+    /// does not tell.
+    pub last_bytes: u64,
+    /// How long ago the last one ended; `None` if there was none.
+    pub since_last: Option<Duration>,
 }
 
 /// What [`Cache::audit`](crate::Cache::audit) counted while every invariant held.

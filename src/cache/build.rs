@@ -51,7 +51,10 @@ where
             bounds: Bounds::new(checked.shards),
         };
         let checked = (checked, self.max_entries, has_listener);
-        let core = Core::new(shared, self.hasher, self.on_full, self.weigher, checked);
+        let mut core = Core::new(shared, self.hasher, self.on_full, self.weigher, checked);
+        if self.reaper == Reaper::Thread {
+            core.giver = self.give_back.giver();
+        }
         let cache = Cache { core: Arc::new(core) };
         if self.reaper == Reaper::Thread {
             cache.start_reaper(self.clock)?;

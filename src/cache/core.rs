@@ -7,6 +7,7 @@ use crossbeam_utils::CachePadded;
 use crate::budget::Coldness;
 use crate::builder::{Checked, Weigher};
 use crate::lifetime::Spans;
+use crate::memory::Giver;
 use crate::platform::hasher::KeyHash;
 use crate::platform::stripe::Tally;
 use crate::platform::sync::{
@@ -33,6 +34,10 @@ pub(crate) struct Core<K, V, S> {
     /// User handles; the reaper's own share of the core does not count.
     pub(super) handles: AtomicUsize,
     pub(super) reaper: Mutex<Option<thread::JoinHandle<()>>>,
+    /// What gives free memory back; none without a reaper.
+    pub(super) giver: Option<Giver>,
+    /// The greatest population that was noticed since memory was last given back.
+    pub(super) peak: AtomicU64,
 }
 
 impl<K, V, S> Core<K, V, S> {
@@ -84,6 +89,7 @@ impl<K, V, S> Core<K, V, S> {
         if is_pinned() || DrainGuard::is_any_active() {
             return;
         }
+        self.notice_population();
         Ticket::defer();
         turn_epoch();
         shard.drain_bites(&self.shared, MOST_HELP);
@@ -91,6 +97,7 @@ impl<K, V, S> Core<K, V, S> {
 
     /// Reaps all that is due by its exact deadline and frees what nobody reads, on this thread.
     pub(super) fn reap_now(&self) -> usize {
+        self.notice_population();
         let mut reaped = 0;
         let mut has_garbage = false;
         for shard in &self.shards {
@@ -128,6 +135,7 @@ impl<K, V, S> Core<K, V, S> {
 
     /// Unlinks everything, for one cause.
     pub(super) fn unlink_all(&self, cause: RemovalCause) {
+        self.notice_population();
         for shard in &self.shards {
             let mut from = Some(0);
             while let Some(next) = from {
@@ -154,6 +162,7 @@ impl<K, V, S> Core<K, V, S> {
         for shard in &self.shards {
             shard.drain_all(&self.shared);
         }
+        self.give_back_at_the_end();
     }
 
     /// The last handle has gone.
@@ -209,6 +218,8 @@ impl<K, V, S> Core<K, V, S> {
             coldness: Mutex::new(Coldness::new(checked.shards)),
             handles: AtomicUsize::new(1),
             reaper: Mutex::new(None),
+            giver: None,
+            peak: AtomicU64::new(0),
         }
     }
 }

@@ -7,6 +7,7 @@ mod build;
 mod core;
 mod gather;
 mod look;
+mod memory;
 mod observe;
 mod pass;
 mod remove;

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hash};
 
 use super::Cache;
 use crate::error::AuditError;
+use crate::memory::Giver;
 use crate::platform::sync::Ordering;
 use crate::stats::{Audit, Stats};
 
@@ -104,6 +105,7 @@ where
             drop_panics,
             pressure_panics,
             expiry_lag: core.shared.disposal.lag().lag(),
+            given_back: core.giver.as_ref().map(Giver::given_back).unwrap_or_default(),
             ..Stats::default()
         };
         let now_ns = core.shared.clock.exact_ns();

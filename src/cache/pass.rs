@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use crate::index::HINTS_HELP;
+use crate::memory::Decline;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{ENOUGH, Ordering, Ticket, nap, ripen};
 use crate::shard::{Drained, Step, Visit};
@@ -26,6 +27,9 @@ pub(super) struct Round {
     drain_first: usize,
     /// How long the last drain took.
     drained_ns: u64,
+    /// Whether the last drain left something that a reader was in the way of.
+    is_unripe: bool,
+    pub(super) decline: Decline,
 }
 
 impl Round {
@@ -42,7 +46,14 @@ impl Round {
             is_put_off: false,
             drain_first: 0,
             drained_ns: 0,
+            is_unripe: false,
+            decline: Decline::default(),
         }
+    }
+
+    /// Whether the last drain left nothing behind that it could have freed.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.is_unripe
     }
 
     fn clear(&mut self) {
@@ -71,8 +82,10 @@ impl<K, V, S> Core<K, V, S> {
     pub(super) fn reaper_pass(&self, round: &mut Round) {
         // Relaxed: a figure.
         self.wakeups.fetch_add(1, Ordering::Relaxed);
+        self.notice_population();
         self.reap_and_free(round);
         self.tell_of_pressure();
+        self.look_to_memory(round);
     }
 
     fn reap_and_free(&self, round: &mut Round) {
@@ -159,6 +172,7 @@ impl<K, V, S> Core<K, V, S> {
     /// Frees the garbage of the shards that have some; false if something became due meanwhile, of
     /// which it takes no notice at first: there may always be something.
     fn drain_dirty(&self, round: &mut Round) -> bool {
+        round.is_unripe = false;
         if round.dirty.is_empty() {
             return true;
         }
@@ -173,7 +187,6 @@ impl<K, V, S> Core<K, V, S> {
         // One shard may have new garbage for ever: the next drain begins with the others.
         let (shards, first) = (self.shards.len(), round.drain_first);
         round.dirty.sort_unstable_by_key(|&number| (number + shards - first) % shards);
-        let mut is_unripe = false;
         for &number in &round.dirty {
             let shard = &self.shards[number];
             for _ in 0..MOST_BITES {
@@ -186,9 +199,9 @@ impl<K, V, S> Core<K, V, S> {
                     Drained::Nothing | Drained::Taken | Drained::Busy => break,
                 }
             }
-            is_unripe |= shard.needs_draining();
+            round.is_unripe |= shard.needs_draining();
         }
-        if is_unripe {
+        if round.is_unripe {
             // A reader is inside its pin, descheduled perhaps. It will not be long.
             let mut again_ns = self.shared.resolution_ns.min(UNRIPE_RETRY_NS);
             if !self.shared.clock.runs() {

@@ -1,0 +1,124 @@
+//! A population that falls, and when the fall is over (B1, B2). Numbers in, a verdict out.
+
+use crate::platform::clock::MILLI_NS;
+use crate::platform::memory::resident_bytes;
+
+/// Watches a cache's population fall (B1, B2). For its reaper alone.
+#[derive(Debug, Default)]
+pub(crate) struct Decline {
+    course: Option<Course>,
+    /// A fall of so many sessions was not worth it: asking the system costs more than a pass.
+    too_small: u64,
+}
+
+/// A fall that is worth it and not yet calm.
+#[derive(Clone, Copy, Debug)]
+struct Course {
+    since_ns: u64,
+    /// How many sessions had left at the last look.
+    fallen: u64,
+    look_ns: u64,
+    /// When the fall was last seen to grow, by the process's clock.
+    grew_ns: u64,
+}
+
+/// What there is to see of a population.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Population {
+    /// The most there were since memory was last given back.
+    pub(crate) peak: u64,
+    pub(crate) now: u64,
+    /// Whether nothing is due and no garbage waits.
+    pub(crate) is_clean: bool,
+}
+
+impl Population {
+    fn fallen(self) -> u64 {
+        self.peak.saturating_sub(self.now)
+    }
+
+    /// B1, but for the bytes.
+    fn has_fallen(self) -> bool {
+        let fallen = self.fallen();
+        fallen >= LEAST_FALL && fallen >= self.peak / LEAST_SHARE
+    }
+
+    /// Resident bytes that were those sessions', by proportion; where the platform does not tell
+    /// them, a session counts as 1 KiB.
+    pub(crate) fn fallen_bytes(self) -> u64 {
+        let fallen = self.fallen();
+        resident_bytes().map_or(fallen << 10, |resident| {
+            (u128::from(resident) * u128::from(fallen) / u128::from(self.peak.max(1))) as u64
+        })
+    }
+
+    /// B1.
+    pub(crate) fn is_worth_it(self) -> bool {
+        self.has_fallen() && self.fallen_bytes() >= LEAST_BYTES
+    }
+}
+
+/// What to do about a fall.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// Nothing: it is small.
+    Small,
+    /// Look again at this time of the cache's clock.
+    LookAt(u64),
+    /// It is over, or has gone on for long. It last grew at this time of the process's clock.
+    Over { grew_ns: u64 },
+}
+
+impl Decline {
+    /// Looks at a population, at times of the cache's clock and of the process's.
+    pub(crate) fn look(&mut self, population: Population, now_ns: u64, process_ns: u64) -> Verdict {
+        let fallen = population.fallen();
+        if !population.has_fallen() {
+            *self = Self::default();
+            return Verdict::Small;
+        }
+        let Some(course) = self.course else {
+            if fallen <= self.too_small + self.too_small / 4 {
+                return Verdict::Small;
+            }
+            if !population.is_worth_it() {
+                self.too_small = fallen;
+                return Verdict::Small;
+            }
+            let look_ns = now_ns.saturating_add(CALM_NS);
+            self.course = Some(Course { since_ns: now_ns, fallen, look_ns, grew_ns: process_ns });
+            return Verdict::LookAt(look_ns);
+        };
+        if now_ns < course.look_ns {
+            return Verdict::LookAt(course.look_ns);
+        }
+        let grown = fallen.saturating_sub(course.fallen);
+        let is_calm = population.is_clean && grown <= fallen / CALM_SHARE;
+        if is_calm || now_ns.saturating_sub(course.since_ns) >= LONGEST_WAIT_NS {
+            return Verdict::Over { grew_ns: course.grew_ns };
+        }
+        let look_ns = now_ns.saturating_add(CALM_NS);
+        self.course = Some(Course { fallen, look_ns, grew_ns: process_ns, ..course });
+        Verdict::LookAt(look_ns)
+    }
+
+    /// Has the next look at a fall that is over wait: memory cannot be given back before.
+    pub(crate) fn postpone(&mut self, look_ns: u64) {
+        if let Some(course) = &mut self.course {
+            course.look_ns = look_ns;
+        }
+    }
+}
+
+/// Fewer sessions are no storm.
+const LEAST_FALL: u64 = 64;
+/// A sixteenth of the peak: of what left, at most this share stays with the allocator.
+const LEAST_SHARE: u64 = 16;
+/// Less is not worth the walk over the allocator's free chunks.
+const LEAST_BYTES: u64 = 16 << 20;
+/// How long a fall must not grow for it to be over.
+const CALM_NS: u64 = 1_000 * MILLI_NS;
+/// Growth of less than this share of the fall is none.
+const CALM_SHARE: u64 = 64;
+/// How long a fall that goes on is waited for.
+const LONGEST_WAIT_NS: u64 = 30_000 * MILLI_NS;

@@ -1,0 +1,174 @@
+//! The thread that gives memory back, and how often (B3, B4).
+
+use core::panic::AssertUnwindSafe;
+use core::time::Duration;
+use std::panic::catch_unwind;
+
+use crate::platform::clock::{Clock, MILLI_NS, nanos};
+use crate::platform::memory::{CAN_TRIM, resident_bytes, trim};
+use crate::platform::sync::{Arc, AtomicBool, Mutex, OnceLock, Ordering, thread};
+use crate::stats::GivenBack;
+
+/// Gives memory back, no more often than B3 allows.
+pub(crate) struct Giver {
+    way: Arc<dyn Fn() + Send + Sync>,
+    desk: Arc<Desk>,
+}
+
+/// What is known of one way of giving memory back.
+#[derive(Debug, Default)]
+struct Desk {
+    is_busy: AtomicBool,
+    book: Mutex<Book>,
+}
+
+/// Times are the process's.
+#[derive(Clone, Copy, Debug, Default)]
+struct Book {
+    count: u64,
+    failures: u64,
+    begun_ns: Option<u64>,
+    ended_ns: Option<u64>,
+    took: Duration,
+    returned_bytes: u64,
+    /// How many doublings the least distance has had.
+    doublings: u32,
+}
+
+impl Book {
+    /// The first moment that B3 allows.
+    fn free_ns(&self) -> u64 {
+        let distance_ns = LEAST_DISTANCE_NS << self.doublings.min(MOST_DOUBLINGS);
+        let distance_ns = distance_ns.max(nanos(self.took).saturating_mul(IDLE_SHARE));
+        self.ended_ns.map_or(0, |ended_ns| ended_ns.saturating_add(distance_ns))
+    }
+}
+
+/// Whether memory can be given back now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    Now,
+    /// It need not be: it has been, since the fall was over.
+    Covered,
+    /// Not for so long.
+    NotFor(u64),
+}
+
+impl Giver {
+    /// By the system's allocator, if it can be asked. All caches that leave it to it share one record.
+    pub(crate) fn system() -> Option<Self> {
+        static DESK: OnceLock<Arc<Desk>> = OnceLock::new();
+        CAN_TRIM.then(|| Self { way: Arc::new(trim), desk: DESK.get_or_init(Arc::default).clone() })
+    }
+
+    /// By a call of the user's.
+    pub(crate) fn by(way: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self { way, desk: Arc::default() }
+    }
+
+    /// Whether memory can be given back for a fall that last grew at `grew_ns`.
+    pub(crate) fn turn(&self, grew_ns: u64) -> Turn {
+        let now_ns = process_ns();
+        let book = self.desk.book.lock();
+        if book.begun_ns.is_some_and(|begun_ns| begun_ns > grew_ns) {
+            return Turn::Covered;
+        }
+        match book.free_ns().saturating_sub(now_ns) {
+            0 => Turn::Now,
+            wait_ns => Turn::NotFor(wait_ns),
+        }
+    }
+
+    /// Begins to give memory back, some `expected_bytes`; false if that is under way.
+    pub(crate) fn begin(&self, expected_bytes: u64) -> bool {
+        // Acquire: pairs with the store in `Desk::finish`.
+        if self.desk.is_busy.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        self.desk.book.lock().begun_ns = Some(process_ns());
+        let (way, desk) = (self.way.clone(), self.desk.clone());
+        let thread = thread::Builder::new().name(THREAD_NAME.into());
+        if thread.spawn(move || desk.run(&*way, expected_bytes)).is_err() {
+            self.desk.finish(process_ns(), Outcome::FAILED, expected_bytes);
+        }
+        true
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_busy(&self) -> bool {
+        // Relaxed: a hint.
+        self.desk.is_busy.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn given_back(&self) -> GivenBack {
+        let book = *self.desk.book.lock();
+        let since_last = |ended_ns| Duration::from_nanos(process_ns().saturating_sub(ended_ns));
+        GivenBack {
+            count: book.count,
+            failures: book.failures,
+            last_took: book.took,
+            last_bytes: book.returned_bytes,
+            since_last: book.ended_ns.map(since_last),
+        }
+    }
+}
+
+/// What one attempt came to.
+struct Outcome {
+    has_failed: bool,
+    took: Duration,
+    returned_bytes: u64,
+}
+
+impl Outcome {
+    const FAILED: Self = Self { has_failed: true, took: Duration::ZERO, returned_bytes: 0 };
+}
+
+impl Desk {
+    fn run(&self, way: &dyn Fn(), expected_bytes: u64) {
+        let (before, begun_ns) = (resident_bytes(), process_ns());
+        let outcome = catch_unwind(AssertUnwindSafe(way));
+        let ended_ns = process_ns();
+        // Its destructor may panic too.
+        let has_failed = outcome.is_err();
+        let _dropped = catch_unwind(AssertUnwindSafe(|| drop(outcome)));
+        let returned = before.zip(resident_bytes()).map(|(before, now)| before.saturating_sub(now));
+        let outcome = Outcome {
+            has_failed,
+            took: Duration::from_nanos(ended_ns.saturating_sub(begun_ns)),
+            returned_bytes: returned.unwrap_or(0),
+        };
+        // Where nothing is known, it is as good as expected.
+        let expected_bytes = if returned.is_some() { expected_bytes } else { 0 };
+        self.finish(ended_ns, outcome, expected_bytes);
+    }
+
+    fn finish(&self, ended_ns: u64, outcome: Outcome, expected_bytes: u64) {
+        let mut book = self.book.lock();
+        book.count += u64::from(!outcome.has_failed);
+        book.failures += u64::from(outcome.has_failed);
+        book.ended_ns = Some(ended_ns);
+        book.took = outcome.took;
+        book.returned_bytes = outcome.returned_bytes;
+        let is_worthless = outcome.returned_bytes < expected_bytes / LEAST_YIELD;
+        book.doublings = if is_worthless { book.doublings + 1 } else { 0 };
+        drop(book);
+        // Release: pairs with the swap in `Giver::begin`.
+        self.is_busy.store(false, Ordering::Release);
+    }
+}
+
+/// The process's own time, whatever clock a cache runs on.
+pub(crate) fn process_ns() -> u64 {
+    Clock::monotonic().exact_ns()
+}
+
+const THREAD_NAME: &str = "sundown-memory";
+/// Memory is back 10 s after the last session's time, also if there was a storm just before.
+const LEAST_DISTANCE_NS: u64 = 5_000 * MILLI_NS;
+/// 5 s doubled ten times is over an hour.
+const MOST_DOUBLINGS: u32 = 10;
+/// At most a twentieth of a core is spent on it.
+const IDLE_SHARE: u64 = 20;
+/// What brings less than this share of what was expected brings little.
+const LEAST_YIELD: u64 = 4;

@@ -1,0 +1,97 @@
+//! When memory goes back to the operating system, and what does it.
+//!
+//! Dropping a session frees its memory to the allocator, which may keep it: after a storm of log-ins
+//! has expired, glibc keeps nearly all of it resident. So after the population has fallen, the
+//! allocator is asked to give back what it does not need. That takes a while (0.2 s for a GiB) and
+//! stops allocations meanwhile, so it must be rare. The rule, for each cache:
+//!
+//! B1. *Worth it*: since the last time, the population has fallen by a sixteenth of its peak and by
+//!     64 sessions, and by this proportion 16 MiB of resident memory were theirs.
+//! B2. *Calm*: nothing that is due and no garbage waits, and in the last second the fall has grown
+//!     by less than a sixty-fourth; or 30 s have passed since B1 came true, for a long
+//!     decline has no calm.
+//! B3. *Rare*: at least 5 s lie between two, and 20 times as long as the last one took. One that
+//!     brought back less than a quarter of what it should have doubles these 5 s, up to an hour: the
+//!     memory is not the sessions', or not the allocator's to give.
+//!
+//! [`Decline`] watches B1 and B2 for a cache, from its reaper; [`Giver`] keeps B3. Under
+//! [`GiveBack::Auto`] there is one such record for the process: what one cache has had given back
+//! another need not ask for again.
+//!
+//! B4. Whatever gives memory back runs on a thread of its own, one at a time, which holds nothing of
+//!     any cache. It may block and panic: no deadline waits for it.
+
+mod decline;
+mod giver;
+
+pub(crate) use decline::{Decline, Population, Verdict};
+pub(crate) use giver::{Giver, Turn, process_ns};
+
+use core::fmt;
+
+use crate::platform::sync::Arc;
+
+/// How free memory goes back to the operating system after many sessions have left; see
+/// [`Builder::give_back`](crate::Builder::give_back).
+///
+/// # Examples
+///
+/// One line each for allocators that are not the system's:
+///
+/// ```
+/// # mod libmimalloc_sys { pub unsafe fn mi_collect(_: bool) {} }
+/// use sundown::{Cache, GiveBack};
+///
+/// let cache = Cache::<u128, String>::builder()
+///     .max_entries(100_000)
+///     // SAFETY: mi_collect may be called by any thread at any time.
+///     .give_back(GiveBack::with(|| unsafe { libmimalloc_sys::mi_collect(true) }))
+///     .build()?;
+/// # Ok::<(), sundown::BuildError>(())
+/// ```
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum GiveBack {
+    /// By glibc's `malloc_trim`, where the target's system allocator is glibc's; elsewhere nothing
+    /// is done. The default.
+    #[default]
+    Auto,
+    /// Not at all.
+    Never,
+    /// By a call of your own; made by [`GiveBack::with`].
+    With(Arc<dyn Fn() + Send + Sync>),
+}
+
+impl GiveBack {
+    /// By calling `give_back`, on a short-lived thread of its own.
+    ///
+    /// It may block: deadlines do not wait for it, and it is not called again before it has
+    /// returned. If it panics, [`GivenBack::failures`](crate::GivenBack::failures) counts it. It may still be running when the
+    /// last handle has been dropped.
+    #[must_use]
+    pub fn with(give_back: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::With(Arc::new(give_back))
+    }
+
+    /// What does it; `None` if there is nothing to be done on this target.
+    pub(crate) fn giver(self) -> Option<Giver> {
+        match self {
+            Self::Auto => Giver::system(),
+            Self::Never => None,
+            Self::With(way) => Some(Giver::by(way)),
+        }
+    }
+}
+
+impl fmt::Debug for GiveBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "Auto",
+            Self::Never => "Never",
+            Self::With(_) => "With(..)",
+        })
+    }
+}
+
+#[cfg(all(test, not(sundown_loom)))]
+mod tests;
