@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::panic::catch_unwind;
 
 use crate::platform::clock::{Clock, MILLI_NS, nanos};
-use crate::platform::memory::{CAN_TRIM, resident_bytes, trim};
+use crate::platform::memory::{CAN_TRIM, prepare_trim, resident_bytes, trim};
 use crate::platform::sync::{Arc, AtomicBool, Mutex, OnceLock, Ordering, thread};
 use crate::stats::GivenBack;
 
@@ -58,7 +58,13 @@ impl Giver {
     /// By the system's allocator, if it can be asked. All caches that leave it to it share one record.
     pub(crate) fn system() -> Option<Self> {
         static DESK: OnceLock<Arc<Desk>> = OnceLock::new();
-        CAN_TRIM.then(|| Self { way: Arc::new(trim), desk: DESK.get_or_init(Arc::default).clone() })
+        CAN_TRIM.then(|| {
+            let desk = DESK.get_or_init(|| {
+                prepare_trim();
+                Arc::default()
+            });
+            Self { way: Arc::new(trim), desk: desk.clone() }
+        })
     }
 
     /// By a call of the user's.

@@ -54,6 +54,19 @@ pub(crate) fn resident_bytes() -> Option<u64> {
 /// Whether [`trim`] gives anything back: only glibc's allocator has to be asked.
 pub(crate) const CAN_TRIM: bool = machine::CAN_TRIM;
 
+/// Sets the system's allocator up so that [`trim`] finds what is free. To be called once.
+///
+/// glibc keeps freed chunks of up to 128 bytes apart, in *fastbins*, and merges them with their
+/// neighbours only now and then; `malloc_trim` does so as well. Where that makes the free end of a
+/// thread's arena larger, nobody gives the end back until something in that arena is freed again:
+/// of 163 MiB of small sessions 92 stayed resident in a process that was left alone, and 4 without
+/// fastbins. So they are turned off, for the whole process. Merging at once costs a free some
+/// nanoseconds more where the thread's own cache of seven chunks a size is full, and never as many
+/// milliseconds as merging a million chunks later.
+pub(crate) fn prepare_trim() {
+    machine::prepare_trim();
+}
+
 /// Has the system's allocator give free pages back to the operating system.
 ///
 /// Walks the arenas one after the other and holds the lock of each meanwhile, for about 0.2 ms for
@@ -67,6 +80,14 @@ mod machine {
     pub(super) use super::linux::resident_bytes;
 
     pub(super) const CAN_TRIM: bool = true;
+
+    #[allow(unsafe_code, reason = "no crate wraps glibc's mallopt")]
+    pub(super) fn prepare_trim() {
+        // SAFETY: mallopt takes any two numbers. What M_MXFAST sets is one word, which each free
+        // reads once: whichever value a concurrent one reads, it files its chunk where the others
+        // look for it. No other code has to uphold anything.
+        unsafe { libc::mallopt(libc::M_MXFAST, 0) };
+    }
 
     #[allow(unsafe_code, reason = "no crate wraps glibc's malloc_trim")]
     pub(super) fn trim() {
@@ -87,6 +108,8 @@ mod machine {
     }
 
     pub(super) const CAN_TRIM: bool = false;
+
+    pub(super) fn prepare_trim() {}
 
     pub(super) fn trim() {}
 }
