@@ -52,11 +52,10 @@ where
         };
         let checked = (checked, self.max_entries, has_listener);
         let mut core = Core::new(shared, self.hasher, self.on_full, self.weigher, checked);
-        if self.reaper == Reaper::Thread {
-            core.giver = self.give_back.giver();
-        }
+        let has_reaper = self.reaper == Reaper::Thread;
+        core.giver = has_reaper.then(|| self.give_back.giver()).flatten();
         let cache = Cache { core: Arc::new(core) };
-        if self.reaper == Reaper::Thread {
+        if has_reaper {
             cache.start_reaper(self.clock)?;
         }
         Ok(cache)

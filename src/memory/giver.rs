@@ -6,25 +6,19 @@ use std::panic::catch_unwind;
 
 use crate::platform::clock::{Clock, MILLI_NS, nanos};
 use crate::platform::memory::{CAN_TRIM, prepare_trim, resident_bytes, trim};
-use crate::platform::sync::{Arc, AtomicBool, Mutex, OnceLock, Ordering, thread};
+use crate::platform::sync::{Arc, Mutex, OnceLock, thread};
 use crate::stats::GivenBack;
 
 /// Gives memory back, no more often than B3 allows.
 pub(crate) struct Giver {
     way: Arc<dyn Fn() + Send + Sync>,
-    desk: Arc<Desk>,
+    book: Arc<Mutex<Book>>,
 }
 
-/// What is known of one way of giving memory back.
-#[derive(Debug, Default)]
-struct Desk {
-    is_busy: AtomicBool,
-    book: Mutex<Book>,
-}
-
-/// Times are the process's.
+/// What is known of one way of giving memory back. Times are the process's.
 #[derive(Clone, Copy, Debug, Default)]
 struct Book {
+    is_busy: bool,
     count: u64,
     failures: u64,
     begun_ns: Option<u64>,
@@ -57,25 +51,25 @@ pub(crate) enum Turn {
 impl Giver {
     /// By the system's allocator, if it can be asked. All caches that leave it to it share one record.
     pub(crate) fn system() -> Option<Self> {
-        static DESK: OnceLock<Arc<Desk>> = OnceLock::new();
+        static BOOK: OnceLock<Arc<Mutex<Book>>> = OnceLock::new();
         CAN_TRIM.then(|| {
-            let desk = DESK.get_or_init(|| {
+            let book = BOOK.get_or_init(|| {
                 prepare_trim();
                 Arc::default()
             });
-            Self { way: Arc::new(trim), desk: desk.clone() }
+            Self { way: Arc::new(trim), book: book.clone() }
         })
     }
 
     /// By a call of the user's.
     pub(crate) fn by(way: Arc<dyn Fn() + Send + Sync>) -> Self {
-        Self { way, desk: Arc::default() }
+        Self { way, book: Arc::default() }
     }
 
     /// Whether memory can be given back for a fall that last grew at `grew_ns`.
     pub(crate) fn turn(&self, grew_ns: u64) -> Turn {
         let now_ns = process_ns();
-        let book = self.desk.book.lock();
+        let book = self.book.lock();
         if book.begun_ns.is_some_and(|begun_ns| begun_ns > grew_ns) {
             return Turn::Covered;
         }
@@ -87,27 +81,31 @@ impl Giver {
 
     /// Begins to give memory back, some `expected_bytes`; false if that is under way.
     pub(crate) fn begin(&self, expected_bytes: u64) -> bool {
-        // Acquire: pairs with the store in `Desk::finish`.
-        if self.desk.is_busy.swap(true, Ordering::Acquire) {
-            return false;
+        {
+            let mut book = self.book.lock();
+            if book.is_busy {
+                return false;
+            }
+            (book.is_busy, book.begun_ns) = (true, Some(process_ns()));
         }
-        self.desk.book.lock().begun_ns = Some(process_ns());
-        let (way, desk) = (self.way.clone(), self.desk.clone());
-        let thread = thread::Builder::new().name(THREAD_NAME.into());
-        if thread.spawn(move || desk.run(&*way, expected_bytes)).is_err() {
-            self.desk.finish(process_ns(), Outcome::FAILED, expected_bytes);
+        let (way, book) = (self.way.clone(), self.book.clone());
+        let work = move || {
+            let attempt = Attempt::make(&*way, expected_bytes);
+            book.lock().enter(attempt);
+        };
+        if thread::Builder::new().name(THREAD_NAME.into()).spawn(work).is_err() {
+            self.book.lock().enter(Attempt::failed());
         }
         true
     }
 
     #[cfg(test)]
     pub(super) fn is_busy(&self) -> bool {
-        // Relaxed: a hint.
-        self.desk.is_busy.load(Ordering::Relaxed)
+        self.book.lock().is_busy
     }
 
     pub(crate) fn given_back(&self) -> GivenBack {
-        let book = *self.desk.book.lock();
+        let book = *self.book.lock();
         let since_last = |ended_ns| Duration::from_nanos(process_ns().saturating_sub(ended_ns));
         GivenBack {
             count: book.count,
@@ -119,48 +117,51 @@ impl Giver {
     }
 }
 
-/// What one attempt came to.
-struct Outcome {
-    has_failed: bool,
+/// What one attempt to give memory back came to.
+struct Attempt {
+    ended_ns: u64,
     took: Duration,
+    has_failed: bool,
     returned_bytes: u64,
+    /// Whether it brought much less back than was expected.
+    is_worthless: bool,
 }
 
-impl Outcome {
-    const FAILED: Self = Self { has_failed: true, took: Duration::ZERO, returned_bytes: 0 };
-}
-
-impl Desk {
-    fn run(&self, way: &dyn Fn(), expected_bytes: u64) {
+impl Attempt {
+    fn make(way: &dyn Fn(), expected_bytes: u64) -> Self {
         let (before, begun_ns) = (resident_bytes(), process_ns());
         let outcome = catch_unwind(AssertUnwindSafe(way));
         let ended_ns = process_ns();
-        // Its destructor may panic too.
         let has_failed = outcome.is_err();
+        // What it panicked with may panic when it is dropped.
         let _dropped = catch_unwind(AssertUnwindSafe(|| drop(outcome)));
         let returned = before.zip(resident_bytes()).map(|(before, now)| before.saturating_sub(now));
-        let outcome = Outcome {
-            has_failed,
+        Self {
+            ended_ns,
             took: Duration::from_nanos(ended_ns.saturating_sub(begun_ns)),
+            has_failed,
             returned_bytes: returned.unwrap_or(0),
-        };
-        // Where nothing is known, it is as good as expected.
-        let expected_bytes = if returned.is_some() { expected_bytes } else { 0 };
-        self.finish(ended_ns, outcome, expected_bytes);
+            // Where nothing is known, it is as good as expected.
+            is_worthless: returned.is_some_and(|bytes| bytes < expected_bytes / LEAST_YIELD),
+        }
     }
 
-    fn finish(&self, ended_ns: u64, outcome: Outcome, expected_bytes: u64) {
-        let mut book = self.book.lock();
-        book.count += u64::from(!outcome.has_failed);
-        book.failures += u64::from(outcome.has_failed);
-        book.ended_ns = Some(ended_ns);
-        book.took = outcome.took;
-        book.returned_bytes = outcome.returned_bytes;
-        let is_worthless = outcome.returned_bytes < expected_bytes / LEAST_YIELD;
-        book.doublings = if is_worthless { book.doublings + 1 } else { 0 };
-        drop(book);
-        // Release: pairs with the swap in `Giver::begin`.
-        self.is_busy.store(false, Ordering::Release);
+    /// The thread could not be started.
+    fn failed() -> Self {
+        let (ended_ns, took) = (process_ns(), Duration::ZERO);
+        Self { ended_ns, took, has_failed: true, returned_bytes: 0, is_worthless: false }
+    }
+}
+
+impl Book {
+    fn enter(&mut self, attempt: Attempt) {
+        self.count += u64::from(!attempt.has_failed);
+        self.failures += u64::from(attempt.has_failed);
+        self.ended_ns = Some(attempt.ended_ns);
+        self.took = attempt.took;
+        self.returned_bytes = attempt.returned_bytes;
+        self.doublings = if attempt.is_worthless { self.doublings + 1 } else { 0 };
+        self.is_busy = false;
     }
 }
 

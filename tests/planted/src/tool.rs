@@ -23,6 +23,8 @@ pub(crate) enum Tool {
     Promises,
     Properties,
     Leaks,
+    /// Resident memory, each test in a process of its own.
+    Resident,
     Faults,
     Histories,
     Traces,
@@ -108,6 +110,7 @@ impl Tool {
             Self::Promises => &["tests/promises"],
             Self::Properties => &["tests/properties.rs", "tests/common/"],
             Self::Leaks => &["tests/leaks.rs"],
+            Self::Resident => &["tests/resident.rs"],
             Self::Faults => &["tests/faults"],
             Self::Histories => &["tests/histories", "tests/history/", "tests/common/"],
             Self::Traces => &["tests/traces.rs", "tests/common/", "examples/replay/"],
