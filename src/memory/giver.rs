@@ -99,11 +99,6 @@ impl Giver {
         true
     }
 
-    #[cfg(test)]
-    pub(super) fn is_busy(&self) -> bool {
-        self.book.lock().is_busy
-    }
-
     pub(crate) fn given_back(&self) -> GivenBack {
         let book = *self.book.lock();
         let since_last = |ended_ns| Duration::from_nanos(process_ns().saturating_sub(ended_ns));
