@@ -21,9 +21,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
-use sundown::metrics::Publisher;
+use sundown::metrics::{Publisher, publish_process};
 use sundown::tower_sessions_0_15::SundownStore;
-use sundown::{BuildError, Cache, Clock};
+use sundown::{BuildError, Cache, Clock, ProcessMemory};
 use tower_sessions::session::Record;
 use tower_sessions::{Expiry, SessionManagerLayer};
 
@@ -60,16 +60,22 @@ pub fn store(limits: Limits, clock: impl Into<Clock>) -> Result<SundownStore, Bu
 }
 
 /// The service. Must be called on a runtime, for it looks at the store once a second from then on.
+/// Of the machine's memory it knows what `memory` tells: [`ProcessMemory::read`], or a test's.
 ///
 /// `/metrics` and `/status` are for operators: serve them where only they come to.
-pub fn app(store: &SundownStore, recorder: PrometheusHandle) -> Router {
+pub fn app(
+    store: &SundownStore,
+    recorder: PrometheusHandle,
+    memory: fn() -> ProcessMemory,
+) -> Router {
     let sessions = SessionManagerLayer::new(store.clone())
         // The cookie lasts as long as the browser is open; when the session ends, the cache decides.
         .with_expiry(Expiry::OnSessionEnd)
         // Only because this example speaks plain HTTP: leave it out behind TLS.
         .with_secure(false);
-    let board = Board::watching(store.cache());
-    let scrape = Scrape { store: store.clone(), publisher: Publisher::new("sessions"), recorder };
+    let board = Board::watching(store.cache(), memory);
+    let publisher = Publisher::new("sessions");
+    let scrape = Scrape { store: store.clone(), publisher, memory, recorder };
     let people = Router::new()
         .route("/", get(login::page))
         .route("/login", post(login::log_in))
@@ -86,11 +92,13 @@ pub fn app(store: &SundownStore, recorder: PrometheusHandle) -> Router {
 struct Scrape {
     store: SundownStore,
     publisher: Publisher,
+    memory: fn() -> ProcessMemory,
     recorder: PrometheusHandle,
 }
 
 async fn metrics(State(scrape): State<Scrape>) -> String {
     scrape.publisher.publish(&scrape.store.cache().stats());
+    publish_process(&(scrape.memory)());
     scrape.recorder.render()
 }
 
