@@ -30,7 +30,7 @@ impl Plan {
     }
 
     /// Inserts the share of one of the plan's threads.
-    pub fn fill<V>(
+    pub fn fill<V: Send + Sync + 'static>(
         &self,
         cache: &Cache<u128, V>,
         thread: usize,

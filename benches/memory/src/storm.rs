@@ -64,6 +64,8 @@ impl Reading {
 /// What became of one fall.
 struct Fall {
     dropped: Reading,
+    /// How long after its moment the last session was dropped.
+    dropped_after: Duration,
     later: Reading,
     given_back: GivenBack,
 }
@@ -90,7 +92,7 @@ impl Options {
                     let (cache, begin, filled, is_over) = (&cache, &begin, &filled, &is_over);
                     scope.spawn(move || {
                         begin.wait();
-                        let outcome = plan.fill(cache, thread, Value::from);
+                        let outcome = plan.fill(cache, thread, |bytes| bytes.into());
                         filled.wait();
                         self.live_on(cache, thread, is_over).and(outcome)
                     })
@@ -153,11 +155,12 @@ impl Options {
         let Self { label, threads, alive, .. } = self;
         let alive = format!("{alive} %{}", if self.inserting { ", inserting" } else { "" });
         println!(
-            "| {label} | {} | {threads} | {alive} | {:.0} | {:.0} | {:.0} | {:.0} | {after_rest} | {:.0} → {:.0} | {} |",
+            "| {label} | {} | {threads} | {alive} | {:.0} | {:.0} | {:.0} after {:.1} s | {:.0} | {after_rest} | {:.0} → {:.0} | {} |",
             self.give_back.name(),
             before.resident,
             full.resident,
             storm.dropped.resident,
+            storm.dropped_after.as_secs_f64(),
             storm.later.resident,
             full.requested,
             storm.later.requested,
@@ -185,9 +188,10 @@ fn fall(cache: &Cache<u128, Value>, moment: Instant, gone: usize) -> Result<Fall
         }
         thread::sleep(Duration::from_millis(1));
     }
-    let dropped = Reading::take()?;
+    let (dropped, dropped_after) = (Reading::take()?, moment.elapsed());
     sleep_until(moment + LOOK_AFTER);
-    Ok(Fall { dropped, later: Reading::take()?, given_back: cache.stats().given_back })
+    let later = Reading::take()?;
+    Ok(Fall { dropped, dropped_after, later, given_back: cache.stats().given_back })
 }
 
 fn told(given_back: GivenBack) -> String {
