@@ -33,14 +33,36 @@ impl Waits {
         self.0.iter().filter(is_in).map(|wait| wait.waited_ns).max().map(millis)
     }
 
-    /// The wait that only `share` of them exceed, and the longest, as they are printed.
-    fn spread(&self, share: f64) -> String {
-        let mut sorted: Vec<u64> = self.0.iter().map(|wait| wait.waited_ns).collect();
+    /// The wait that only `share` of them exceed; without what of each was in one of `windows`.
+    fn exceeded_by(&self, share: f64, windows: &[Window]) -> f64 {
+        let less = |wait: &Wait| wait.waited_ns.saturating_sub(wait.overlap_ns(windows));
+        let mut sorted: Vec<u64> = self.0.iter().map(less).collect();
         sorted.sort_unstable();
-        let Some(&longest) = sorted.last() else { return "–".into() };
         let rank = (sorted.len() as f64 * (1.0 - share)) as usize;
-        let at_rank = sorted[rank.min(sorted.len() - 1)];
-        format!("{:.2} / {:.1}", millis(at_rank), millis(longest))
+        sorted.get(rank).map_or(0.0, |&wait_ns| millis(wait_ns))
+    }
+
+    /// When each wait over half a millisecond was, of a thread whose operations follow each other.
+    fn late(&self) -> Vec<Window> {
+        let mut late: Vec<Window> = Vec::new();
+        for wait in self.0.iter().filter(|wait| wait.waited_ns > LATE_NS) {
+            let end_ns = wait.due_ns + wait.waited_ns;
+            match late.last_mut() {
+                Some(last) if wait.due_ns <= last.end_ns => last.end_ns = end_ns,
+                _ => late.push(Window { begin_ns: wait.due_ns, end_ns, mib: 0.0 }),
+            }
+        }
+        late
+    }
+}
+
+impl Wait {
+    /// How much of it was inside `windows`, which follow each other.
+    fn overlap_ns(&self, windows: &[Window]) -> u64 {
+        let end_ns = self.due_ns + self.waited_ns;
+        let first = windows.partition_point(|window| window.end_ns <= self.due_ns);
+        let inside = windows[first..].iter().take_while(|window| window.begin_ns < end_ns);
+        inside.map(|window| window.end_ns.min(end_ns) - window.begin_ns.max(self.due_ns)).sum()
     }
 }
 
@@ -72,8 +94,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub const HEAD: &str = "| allocator | give_back | filled by | inserted by | storm, ms | given back | insertions: longest meanwhile, ms | longest in the storm | p99.9 / longest of the minute | reads: longest meanwhile | p99.9 / longest | lag of deadlines: longest meanwhile | p99 / longest | control: longest meanwhile | p99.9 / longest |
-| --- | --- | --: | --- | --: | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |";
+    pub const HEAD: &str = "| allocator | give_back | filled by | inserted by | storm | given back | insertions: longest meanwhile | longest in the storm | p99.9 | p99.9 less the machine's | reads: longest meanwhile | p99.9 less the machine's | lag: longest meanwhile | longest in the storm | control: longest meanwhile | p99.9 |
+| --- | --- | --: | --- | --: | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |";
 
     pub fn row(&self, case: &[&str; 4]) -> String {
         let told = |window: &Window| format!("{:.0} MiB in {:.0} ms", window.mib, window.millis());
@@ -81,21 +103,25 @@ impl Figures {
             [] => "–".into(),
             windows => windows.iter().map(told).collect::<Vec<_>>().join("; "),
         };
-        let meanwhile = |waits: &Waits| {
-            waits.longest_ms(&self.windows).map_or("–".into(), |longest| format!("{longest:.1}"))
+        let within = |waits: &Waits, windows: &[Window]| {
+            waits.longest_ms(windows).map_or("–".into(), |longest| format!("{longest:.1}"))
         };
+        let p999 = |waits: &Waits, less| format!("{:.2}", waits.exceeded_by(0.001, less));
+        let (meanwhile, storm) = (&*self.windows, &[self.storm][..]);
+        let late = &self.control.late();
         let cells = [
             format!("{:.0}", self.storm.millis()),
             given_back,
-            meanwhile(&self.insertions),
-            format!("{:.1}", self.insertions.longest_ms(&[self.storm]).unwrap_or(0.0)),
-            self.insertions.spread(0.001),
-            meanwhile(&self.reads),
-            self.reads.spread(0.001),
-            meanwhile(&self.lags),
-            self.lags.spread(0.01),
-            meanwhile(&self.control),
-            self.control.spread(0.001),
+            within(&self.insertions, meanwhile),
+            within(&self.insertions, storm),
+            p999(&self.insertions, &[]),
+            p999(&self.insertions, late),
+            within(&self.reads, meanwhile),
+            p999(&self.reads, late),
+            within(&self.lags, meanwhile),
+            within(&self.lags, storm),
+            within(&self.control, meanwhile),
+            p999(&self.control, &[]),
         ];
         format!("| {} | {} |", case.join(" | "), cells.join(" | "))
     }
@@ -104,3 +130,6 @@ impl Figures {
 fn millis(nanos: u64) -> f64 {
     nanos as f64 / 1e6
 }
+
+/// A thread that wakes up so late was kept from it by the machine.
+const LATE_NS: u64 = 500_000;
