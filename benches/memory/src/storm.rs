@@ -110,8 +110,8 @@ impl Options {
                 .transpose();
             // Relaxed: the threads look again soon.
             is_over.store(true, Ordering::Relaxed);
+            fillers.iter().for_each(|filler| filler.thread().unpark());
             for filler in fillers {
-                filler.thread().unpark();
                 filler.join().map_err(|_| "a thread panicked")??;
             }
             let (storm, rest) = (storm?, rest?);
