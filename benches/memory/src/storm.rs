@@ -30,7 +30,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Way::Auto)]
     give_back: Way,
     /// Seconds from the first insertion to the storm.
-    #[arg(long, default_value_t = 6.0)]
+    #[arg(long, default_value_t = 10.0)]
     lifetime: f64,
     /// What the threads do afterwards: nothing, or a short-lived session every 10 ms each.
     #[arg(long)]
