@@ -217,7 +217,7 @@ impl<K, V, S> Builder<K, V, S> {
     ///
     /// A session that leaves frees its memory to the allocator, which may keep it: the process stays
     /// as large as it was at its height. So the reaper has the allocator give memory back when the
-    /// population has fallen, on a thread of its own, which no deadline waits for:
+    /// population has fallen, on a short-lived thread of its own:
     ///
     /// - once it has fallen by a sixteenth of its peak and by 64 sessions, and by this proportion
     ///   over 16 MiB of the process's resident memory were theirs;
@@ -226,9 +226,13 @@ impl<K, V, S> Builder<K, V, S> {
     /// - at least 5 s, and 20 times as long as the last one took, after the last one. Where it brings
     ///   back less than a quarter of what was to be expected, these 5 s double, up to 85 minutes.
     ///
-    /// While `malloc_trim` works on one of its arenas, other threads wait that allocate from it:
-    /// 0.1 to 0.2 ms for each MiB that this arena gives back. [`Stats::given_back`] tells how often
-    /// it was done and how long it took. It is also done when the last handle is dropped.
+    /// While `malloc_trim` works on one of its arenas, threads wait that allocate from it or free into
+    /// it, 0.16 to 0.25 ms for each MiB that this arena gives back. After a storm of 630 MiB that eight
+    /// threads had put in, an insertion waited 23 ms at most; where one thread had, 155 ms. Sessions
+    /// that come due meanwhile are not served, and freed that much later. Whoever cannot have
+    /// that takes [`GiveBack::Never`], or an allocator that gives back in the background.
+    /// [`Stats::given_back`] tells how often it was done and how long it took. It is also done when the
+    /// last handle is dropped.
     ///
     /// With [`Reaper::Manual`] nothing is given back.
     ///
