@@ -86,14 +86,14 @@ fn draw_head(plan: &Plan, halves: &[Half; 2], head: &Canvas<'_>) -> Drawn {
         seconds(plan.ttl),
     );
     head.draw_text(&facts, &font(16).color(&PALE_INK), (LEFT, 50))?;
-    let lines = "solid: resident, as the system counts it; dashed: heap, as the store requests it; both \
-                 from before the first session";
+    let lines = "solid: resident, as the system counts it; dashed: heap, as requested; both \
+                 above what there was before";
     head.draw_text(lines, &font(16).color(&PALE_INK), (LEFT, 72))?;
     for (half, height) in halves.iter().zip([110, 136]) {
         let style = colour(half.contestant).stroke_width(4);
         head.draw(&PathElement::new([(LEFT, height), (LEFT + 28, height)], style))?;
         let centred = font(17).color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
-        head.draw_text(&legend(plan, half), &centred, (LEFT + 38, height))?;
+        head.draw_text(&legend(half), &centred, (LEFT + 38, height))?;
     }
     Ok(())
 }
@@ -126,8 +126,7 @@ fn draw_return(plan: &Plan, halves: &[Half; 2], top: f64, chart: &mut Chart<'_>)
     chart.draw_series([label])?;
     let Some(sample) = half.returned() else { return Ok(()) };
     let time = return_time(half, &end).unwrap_or_default();
-    // Towards the middle of the picture's free space, which in a short replay is on the left.
-    let is_near_the_edge = sample.at.as_secs_f64() > plan.duration.as_secs_f64() * 0.8;
+    let is_near_the_edge = sample.at.as_secs_f64() > plan.duration.as_secs_f64() * 0.85;
     let (side, offset) = if is_near_the_edge { (HPos::Right, -10) } else { (HPos::Left, 12) };
     let colour = colour(half.contestant);
     let style = font(16).color(&colour).pos(Pos::new(side, VPos::Center));
@@ -135,7 +134,7 @@ fn draw_return(plan: &Plan, halves: &[Half; 2], top: f64, chart: &mut Chart<'_>)
     let mark = EmptyElement::at(place)
         + Circle::new((0, 0), 7, WHITE.filled())
         + Circle::new((0, 0), 6, colour.stroke_width(3))
-        + Text::new(format!("back at the system {} later", seconds(time)), (offset, -18), style);
+        + Text::new(format!("back {} later", seconds(time)), (offset, -18), style);
     chart.draw_series([mark])?;
     Ok(())
 }
@@ -197,19 +196,13 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-fn legend(plan: &Plan, half: &Half) -> String {
+fn legend(half: &Half) -> String {
     let name = match half.contestant {
-        Contestant::CheckOnRead => {
-            "checks expiry when it reads, as tower-sessions' MemoryStore does"
-        }
+        Contestant::CheckOnRead => "checks expiry on read, like tower-sessions' MemoryStore",
         Contestant::Sundown => "sundown",
     };
-    let limit = match half.crossing(plan.memory_limit) {
-        Some(sample) => format!("crosses the limit after {}", seconds(sample.at)),
-        None => "stays below the limit".to_owned(),
-    };
     let left = half.samples.last().map_or(0.0, |sample| mebibytes(sample.resident_bytes));
-    format!("{name}: {limit}, {left:.0} MiB left")
+    format!("{name}: {left:.0} MiB left at the end")
 }
 
 fn colour(contestant: Contestant) -> RGBColor {

@@ -12,6 +12,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::picture;
 use crate::traffic::Forecast;
+use crate::way::Way;
 
 /// Replays an outage: the same traffic goes, in real time, into a session store that checks expiry
 /// only when it reads, and into sundown.
@@ -89,13 +90,6 @@ pub(crate) struct Options {
 pub(crate) enum Contestant {
     CheckOnRead,
     Sundown,
-}
-
-/// When sundown gives free memory back: the two kinds of [`sundown::GiveBack`] without a call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Way {
-    Auto,
-    Never,
 }
 
 /// Options that make sense together.

@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sundown::{Cache, GiveBack, GivenBack, OnFull};
+use sundown::{Cache, GivenBack, OnFull};
 
-use crate::options::Way;
+use crate::way::Way;
 use crate::witness::{Session, SessionId};
 
 /// What the service does with its session store.
@@ -119,10 +119,7 @@ impl Sundown {
             .on_full(OnFull::Reject)
             .time_to_idle(idle)
             .time_to_live(ttl)
-            .give_back(match way {
-                Way::Auto => GiveBack::Auto,
-                Way::Never => GiveBack::Never,
-            })
+            .give_back(way.into())
             .build()
             .map(Self)
             .map_err(|error| error.to_string())
