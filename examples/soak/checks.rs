@@ -193,8 +193,8 @@ const FIRST_SHARE: u64 = 4;
 /// A short round is a small storm, in which the same pages weigh more.
 const SHORT_ROUND_SHARE: u64 = 4;
 
-/// Six rounds of a minute and 95 MiB ended with up to 7 MiB, a fourteenth, more than the first, and
-/// did not rise. Without giving back, all of the storm stays.
+/// Of fourteen rounds of a minute and 60 to 130 MiB, none ended with more than 7 MiB, a fourteenth of
+/// its storm, above the first of its run. Without giving back, nearly all of the storm stays.
 const LONG_ROUND_SHARE: u64 = 8;
 
 const LONG_ROUND: Duration = Duration::from_secs(20);
