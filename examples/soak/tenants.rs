@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use sundown::{Cache, GiveBack, OnFull, Reaper};
+use sundown::{Cache, OnFull, Reaper};
 
 use crate::dice::Dice;
 use crate::house::{House, Tally};
@@ -54,8 +54,6 @@ impl Builder {
             .resolution(Duration::from_millis(dice.magnitude(1, 1_000)))
             .time_to_live(Duration::from_millis(dice.magnitude(1, 10_000)))
             .time_to_idle(Duration::from_millis(dice.magnitude(1, 10_000)))
-            // The soaked cache alone is judged by what it has given back.
-            .give_back(GiveBack::Never)
             .on_full(if dice.once_in(2) { OnFull::Evict } else { OnFull::Reject })
             .reaper(if is_manual { Reaper::Manual } else { Reaper::Thread });
         if dice.once_in(2) {

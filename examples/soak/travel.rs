@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sundown::{Cache, GiveBack, ManualClock, Reaper};
+use sundown::{Cache, ManualClock, Reaper};
 
 use crate::dice::Dice;
 use crate::house::{House, Tally};
@@ -72,8 +72,6 @@ impl Journey {
             .max_entries(2 * KEYS)
             .resolution(Duration::from_millis(TICK))
             .clock(clock.clone())
-            // As the tenants' caches: the soaked one alone is judged by what it has given back.
-            .give_back(GiveBack::Never)
             .reaper(if is_manual { Reaper::Manual } else { Reaper::Thread })
             .build()
             .map_err(|error| error.to_string())?;

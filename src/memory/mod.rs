@@ -6,14 +6,15 @@
 //! lets no thread allocate from the arena that it works on, nor free into it: so it must be rare. The
 //! rule, for each cache:
 //!
-//! B1. *Worth it*: since the last time, the population has fallen by a sixteenth of its peak and by
-//!     64 sessions, and by this proportion 16 MiB of resident memory were theirs.
+//! B1. *Worth it*: since the last time, the population has fallen by a sixteenth of its peak, and by
+//!     this proportion 16 MiB of resident memory may have been theirs, at 64 KiB each at most.
 //! B2. *Calm*: nothing that is due and no garbage waits, and in the last second the fall has grown
 //!     by less than a sixty-fourth; or 30 s have passed since B1 came true, for a long
 //!     decline has no calm.
-//! B3. *Rare*: at least 5 s lie between two, and 20 times as long as the last one took. One that
-//!     brought back less than a quarter of what it should have doubles these 5 s, up to an hour: the
-//!     memory is not the sessions', or not the allocator's to give.
+//! B3. *Rare*: at least 5 s lie between two, and five times as long as the last one took. From the
+//!     second in a row on that brought back less than a quarter of what it should have, these 5 s
+//!     double for that cache, up to 85 minutes: the memory is not the sessions', or not the
+//!     allocator's to give.
 //!
 //! [`Decline`] watches B1 and B2 for a cache, from its reaper; [`Giver`] keeps B3. Under
 //! [`GiveBack::Auto`] there is one such record for the process: what one cache has had given back
