@@ -6,7 +6,7 @@ use super::Cache;
 use super::core::Core;
 use super::pass::Round;
 use crate::budget::Budget;
-use crate::builder::Builder;
+use crate::builder::{Builder, with_overhead};
 use crate::error::BuildError;
 use crate::platform::clock::Clock;
 use crate::platform::sync::{Arc, Ordering};
@@ -51,7 +51,11 @@ where
             bounds: Bounds::new(checked.shards),
         };
         let checked = (checked, self.max_entries, has_listener);
-        let core = Core::new(shared, self.hasher, self.on_full, self.weigher, checked);
+        let weigher = self.weigher.map(|weigher| match self.counts_overhead {
+            true => with_overhead(weigher),
+            false => weigher,
+        });
+        let core = Core::new(shared, self.hasher, self.on_full, weigher, checked);
         let cache = Cache { core: Arc::new(core) };
         if self.reaper == Reaper::Thread {
             cache.start_reaper(self.clock)?;

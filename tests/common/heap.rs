@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "an allocator is unsafe by definition; this one passes calls on")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The bytes that are asked for and not given back: no allocator's habits blur them.
@@ -15,6 +16,15 @@ static ALLOCATED: AtomicI64 = AtomicI64::new(0);
 
 /// The most that was ever allocated.
 static MOST_ALLOCATED: AtomicI64 = AtomicI64::new(0);
+
+thread_local! {
+    /// What this thread had set aside, less what it gave back. Without a destructor, and so there
+    /// whenever the allocator is.
+    static ALLOCATED_HERE: Cell<i64> = const { Cell::new(0) };
+
+    /// How often this thread has asked for memory.
+    static ALLOCATIONS_HERE: Cell<u64> = const { Cell::new(0) };
+}
 
 struct Counting;
 
@@ -50,8 +60,10 @@ unsafe impl GlobalAlloc for Counting {
 fn count(requested: i64, allocated: i64) {
     REQUESTED.fetch_add(requested, Ordering::Relaxed);
     if cfg!(all(target_os = "linux", target_env = "gnu")) {
+        ALLOCATED_HERE.with(|here| here.set(here.get() + allocated));
         let now = ALLOCATED.fetch_add(allocated, Ordering::Relaxed) + allocated;
         if allocated > 0 {
+            ALLOCATIONS_HERE.with(|here| here.set(here.get() + 1));
             MOST_ALLOCATED.fetch_max(now, Ordering::Relaxed);
         }
     }
@@ -66,6 +78,18 @@ pub fn requested() -> i64 {
 #[allow(dead_code, reason = "not every test asks")]
 pub fn allocated() -> i64 {
     ALLOCATED.load(Ordering::SeqCst)
+}
+
+/// What is set aside by this thread; the test harness's own is not in it.
+#[allow(dead_code, reason = "not every test asks")]
+pub fn allocated_here() -> i64 {
+    ALLOCATED_HERE.with(Cell::get)
+}
+
+/// How often this thread has asked for memory.
+#[allow(dead_code, reason = "not every test asks")]
+pub fn allocations_here() -> u64 {
+    ALLOCATIONS_HERE.with(Cell::get)
 }
 
 /// The most that was set aside since the last call.
