@@ -85,6 +85,7 @@ fn overhead_is_what_the_allocator_counts() {
     sessions_over_all_levels_of_the_wheels();
     tables_that_wait_for_their_readers();
     sessions_that_closures_hold();
+    what_weights_count();
 }
 
 fn an_empty_cache() {
@@ -162,6 +163,32 @@ fn tables_that_wait_for_their_readers() {
     let after = scale.weigh("old tables are gone");
     assert!(before - after > 20_000 * 8, "{before} bytes, then {after}");
 }
+
+/// The constant that weights count is what an allocator sets aside for a session, at each stage of a
+/// table's growth, and never much less.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn what_weights_count() {
+    for sessions in [20_000, 25_000, 30_000, 35_000, 40_000, 50_000] {
+        let before = heap::allocated();
+        let scale = Scale::with(16, |builder| {
+            builder.max_weight(1 << 40).weigher(|_, _| 16).count_overhead()
+        });
+        let empty = heap::allocated() - before;
+        for key in 0..sessions {
+            scale.cache.insert(key, key).expect("there is room");
+        }
+        scale.settle();
+        let taken = heap::allocated() - before - empty;
+        let told = scale.cache.weight() as i64;
+        let off_percent = 100 * (told - taken) / taken;
+        println!("{sessions} sessions: {taken} bytes, weight {told}, off {off_percent} %");
+        let overhead = (told - taken, taken - 16 * sessions as i64);
+        assert!(overhead.0.abs() * 100 <= overhead.1 * 15, "weight {told}, {taken} bytes taken");
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn what_weights_count() {}
 
 fn sessions_that_closures_hold() {
     for has_listener in [false, true] {

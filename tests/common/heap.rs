@@ -70,31 +70,31 @@ fn count(requested: i64, allocated: i64) {
 }
 
 /// What is asked for and not given back.
-pub fn requested() -> i64 {
+pub(crate) fn requested() -> i64 {
     REQUESTED.load(Ordering::SeqCst)
 }
 
 /// What is set aside for it.
 #[allow(dead_code, reason = "not every test asks")]
-pub fn allocated() -> i64 {
+pub(crate) fn allocated() -> i64 {
     ALLOCATED.load(Ordering::SeqCst)
 }
 
 /// What is set aside by this thread; the test harness's own is not in it.
 #[allow(dead_code, reason = "not every test asks")]
-pub fn allocated_here() -> i64 {
+pub(crate) fn allocated_here() -> i64 {
     ALLOCATED_HERE.with(Cell::get)
 }
 
 /// How often this thread has asked for memory.
 #[allow(dead_code, reason = "not every test asks")]
-pub fn allocations_here() -> u64 {
+pub(crate) fn allocations_here() -> u64 {
     ALLOCATIONS_HERE.with(Cell::get)
 }
 
 /// The most that was set aside since the last call.
 #[allow(dead_code, reason = "not every test asks")]
-pub fn most_allocated() -> i64 {
+pub(crate) fn most_allocated() -> i64 {
     MOST_ALLOCATED.swap(allocated(), Ordering::SeqCst)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[path = "../../../../common/heap.rs"]
 mod counting;
 
-pub use counting::requested as bytes;
+pub(crate) use counting::requested as bytes;
 
 pub const SESSIONS: usize = 100_000;
 
