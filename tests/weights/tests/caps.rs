@@ -14,7 +14,7 @@
 mod shared;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{env, fs, thread};
 
 use ::actix_session::storage::SessionStore as _;
@@ -72,6 +72,8 @@ mod actix_session {
 }
 
 fn fill_tower(what: &str, data: fn(usize) -> Data) {
+    // Before the store, and so given back after it is gone.
+    let _alone = alone();
     let cap = cap();
     let store = SundownStore::new(Cache::builder().max_weight(cap)).expect("it builds");
     let save = |n: usize| {
@@ -83,6 +85,8 @@ fn fill_tower(what: &str, data: fn(usize) -> Data) {
 }
 
 fn fill_actix(what: &str, data: fn(usize) -> Data) {
+    // Before the store, and so given back after it is gone.
+    let _alone = alone();
     let cap = cap();
     let store = SundownActixStore::new(Cache::builder().max_weight(cap)).expect("it builds");
     let save = |n: usize| {
@@ -93,6 +97,11 @@ fn fill_actix(what: &str, data: fn(usize) -> Data) {
     fill(&format!("{what}, actix-session"), cap, &save, &|| store.cache().stats());
 }
 
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn cap() -> u64 {
     let mib: u64 = env::var("SUNDOWN_CAP_MIB").map_or(32, |mib| mib.parse().expect("a number"));
     mib << 20
@@ -101,8 +110,6 @@ fn cap() -> u64 {
 /// Has many threads save sessions until some caps' worth has been evicted, and looks at what is
 /// allocated when the cache is full and quiet, and at the height.
 fn fill(what: &str, cap: u64, save: &(dyn Fn(usize) + Sync), stats: &(dyn Fn() -> Stats + Sync)) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = heap::allocated();
     heap::most_allocated();
     let next = AtomicUsize::new(0);
