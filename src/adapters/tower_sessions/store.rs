@@ -107,7 +107,7 @@ impl SundownStore {
     /// Whatever the builder can do is there, such as an
     /// [`on_removal`](crate::Builder::on_removal) that sees each session end. With a
     /// [`max_weight`](crate::Builder::max_weight) and no weigher, the weight is in bytes: the id's,
-    /// the record's by [`record_bytes`](super::record_bytes), and the cache's own
+    /// the record's by [`record_bytes`], and the cache's own
     /// [for it](crate::Builder::count_overhead).
     ///
     /// # Errors

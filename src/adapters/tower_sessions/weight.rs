@@ -31,7 +31,7 @@ use crate::adapters::tower_sessions::json::owned_bytes;
 /// session.insert("user", "ada").await?;
 /// session.save().await?;
 /// let bytes = store.cache().read(&session.id().unwrap(), record_bytes).unwrap();
-/// assert!(bytes > 400 && bytes < store.cache().weight());
+/// assert!(bytes > 300 && bytes < store.cache().weight());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
