@@ -3,13 +3,13 @@
 //! Text and vectors tell their capacity, a table of the standard library only how many pairs fit in.
 //! The rest follows from how it is laid out:
 //!
-//! - `HashMap` is hashbrown's table [1]: a power of two of buckets, at least four, at most seven
+//! - `HashMap` is hashbrown's table \[1\]: a power of two of buckets, at least four, at most seven
 //!   eighths of them full. One block holds the buckets, padded to 16 bytes, then a control byte for
 //!   each and one group more. A table that has grown and was emptied keeps its buckets, and its
 //!   capacity says so, but for removals amid a run of full buckets.
 //! - Each request takes a block, see [`block_bytes`].
 //!
-//! [1] hashbrown 0.17, `src/raw.rs`: `capacity_to_buckets`, `TableLayout::calculate_layout_for`.
+//! \[1\] hashbrown 0.17, `src/raw.rs`: `capacity_to_buckets`, `TableLayout::calculate_layout_for`.
 
 use std::collections::HashMap;
 

@@ -9,7 +9,7 @@ pub(crate) type Weigher<K, V> = dyn Fn(&K, &V) -> u64 + Send + Sync;
 impl<K, V, S> Builder<K, V, S> {
     /// Caps the sum of the sessions' weights, in whatever unit the [`weigher`](Self::weigher) uses.
     ///
-    /// Of a cap in bytes, know what it caps: see [weights in bytes](Self::weigher#weights-in-bytes).
+    /// Of a cap in bytes, know what it caps: see [weights in bytes](Self::weigher).
     ///
     /// The number of shards cannot follow from such a cap alone: it is 64, or four times the cores
     /// if that is more. Beyond a million sessions set `max_entries` too, or

@@ -50,7 +50,7 @@ where
     ///
     /// Never more than [`max_weight`](crate::Builder::max_weight). Each weighs what it did when it
     /// was inserted or updated, however its value has grown in place since; see
-    /// [the weigher](crate::Builder::weigher#weights-go-stale). **Locking:** none. **Complexity:**
+    /// [the weigher](crate::Builder::weigher). **Locking:** none. **Complexity:**
     /// constant.
     ///
     /// # Examples

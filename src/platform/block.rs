@@ -5,11 +5,11 @@
 //! of blocks. What is *resident* is in addition what the allocator has kept of freed blocks for later
 //! requests, which no figure of a cache can tell.
 //!
-//! The rule here is glibc's [1]: a header of one word, a multiple of two words, four words at least.
+//! The rule here is glibc's \[1\]: a header of one word, a multiple of two words, four words at least.
 //! jemalloc and mimalloc have no header, but size classes: their blocks are up to a quarter and up to
 //! an eighth over the request, by its size, and never under it.
 //!
-//! [1] glibc, `malloc/malloc.c`: `checked_request2size`, `MINSIZE`, `MALLOC_ALIGNMENT`.
+//! \[1\] glibc, `malloc/malloc.c`: `checked_request2size`, `MINSIZE`, `MALLOC_ALIGNMENT`.
 
 /// The bytes of the block for a request of so many bytes; none for none.
 pub(crate) const fn block_bytes(request_bytes: usize) -> usize {

@@ -3,16 +3,16 @@
 //! `serde_json` is not of one shape. Any crate of a service may turn on one of its features, and then
 //! all have it; so which shape it has is read off the sizes of its types, when this is compiled.
 //!
-//! - An object is a `BTreeMap` [1]: nodes of eleven pairs, in blocks of their own, and nodes above
+//! - An object is a `BTreeMap` \[1\]: nodes of eleven pairs, in blocks of their own, and nodes above
 //!   them with twelve edges besides. How full the nodes are depends on the order of insertions, 45 to
 //!   100 %. It can be seen nonetheless: keys that lie side by side in memory share a node.
-//! - With the feature `preserve_order` it is an `IndexMap` [2]: a vector of pairs with their hashes,
+//! - With the feature `preserve_order` it is an `IndexMap` \[2\]: a vector of pairs with their hashes,
 //!   as long as the hash table of positions beside it has room. Its capacity is not shown; it is taken
 //!   for that of a map which has never been larger.
 //! - A number is inline. With the feature `arbitrary_precision` it is text.
 //!
-//! [1] The standard library, `alloc/src/collections/btree/node.rs`: `LeafNode`, `InternalNode`.
-//! [2] indexmap 2.14, `src/inner.rs`: `Bucket`, `reserve_entries`.
+//! \[1\] The standard library, `alloc/src/collections/btree/node.rs`: `LeafNode`, `InternalNode`.
+//! \[2\] indexmap 2.14, `src/inner.rs`: `Bucket`, `reserve_entries`.
 
 use core::fmt::{self, Write as _};
 use std::collections::BTreeMap;
