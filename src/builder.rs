@@ -1,5 +1,7 @@
 //! The settings of a cache, and what is wrong with them.
 
+mod weight;
+
 use core::fmt;
 use core::time::Duration;
 use std::thread::available_parallelism;
@@ -12,14 +14,12 @@ use crate::platform::hasher::RandomState;
 use crate::pressure::{OnPressure, Pressure};
 use crate::removal::{OnFull, Reaper, RemovalCause};
 use crate::shard::Listener;
-
-/// What a session weighs.
-pub(crate) type Weigher<K, V> = dyn Fn(&K, &V) -> u64 + Send + Sync;
+pub(crate) use weight::{Weigher, with_overhead};
 
 /// Sets up a [`Cache`](crate::Cache); made by [`Cache::builder`](crate::Cache::builder).
 ///
 /// A cache must have a cap: `max_entries`, or `max_weight` with a `weigher`, or both. All else has a
-/// default.
+/// default. The stores for web frameworks have a weigher of their own, in bytes.
 ///
 /// # Examples
 ///
@@ -41,6 +41,7 @@ pub struct Builder<K, V, S = RandomState> {
     pub(crate) max_entries: Option<usize>,
     pub(crate) max_weight: Option<u64>,
     pub(crate) weigher: Option<Box<Weigher<K, V>>>,
+    pub(crate) counts_overhead: bool,
     pub(crate) listener: Option<Box<Listener<K, V>>>,
     pub(crate) on_pressure: Option<(Vec<f64>, Box<OnPressure>)>,
     pub(crate) on_full: OnFull,
@@ -60,6 +61,7 @@ impl<K, V> Builder<K, V> {
             max_entries: None,
             max_weight: None,
             weigher: None,
+            counts_overhead: false,
             listener: None,
             on_pressure: None,
             on_full: OnFull::default(),
@@ -79,27 +81,6 @@ impl<K, V, S> Builder<K, V, S> {
     /// Caps the number of sessions: it is never exceeded, and nobody is evicted below it.
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = Some(entries);
-        self
-    }
-
-    /// Caps the sum of the sessions' weights, in whatever unit the [`weigher`](Self::weigher) uses.
-    ///
-    /// The number of shards cannot follow from such a cap alone: it is 64, or four times the cores
-    /// if that is more. Beyond a million sessions set `max_entries` too, or
-    /// [`shards`](Self::shards) to one for every 16,384 sessions, to keep the growth of a shard's
-    /// table under a millisecond.
-    pub fn max_weight(mut self, weight: u64) -> Self {
-        self.max_weight = Some(weight);
-        self
-    }
-
-    /// Says what a session weighs; called once for each insertion and update, outside every lock.
-    ///
-    /// A weight of 0 counts as 1. All weights together stay below 2^64, as if that were a cap where
-    /// [`max_weight`](Self::max_weight) sets none. If it panics, the call that it was for panics and
-    /// nothing has changed.
-    pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
-        self.weigher = Some(Box::new(weigher));
         self
     }
 
@@ -266,6 +247,7 @@ impl<K, V, S> Builder<K, V, S> {
             max_entries: self.max_entries,
             max_weight: self.max_weight,
             weigher: self.weigher,
+            counts_overhead: self.counts_overhead,
             listener: self.listener,
             on_pressure: self.on_pressure,
             on_full: self.on_full,
@@ -360,6 +342,7 @@ impl<K, V, S> fmt::Debug for Builder<K, V, S> {
         f.debug_struct("Builder")
             .field("max_entries", &self.max_entries)
             .field("max_weight", &self.max_weight)
+            .field("counts_overhead", &self.counts_overhead)
             .field("time_to_live", &self.time_to_live)
             .field("time_to_idle", &self.time_to_idle)
             .field("resolution", &self.resolution)

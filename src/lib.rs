@@ -72,9 +72,10 @@
 //!
 //! A removed session stays in memory until the reads under way have ended. Up to 8,192 such sessions
 //! gather over all shards (at most 128 in each; 32 in each where there are over 256 shards) before
-//! writers help to free them; where the reaper falls far behind, insertions help too. One thread at a
-//! time frees a shard's: listeners and destructors that take longer than the removals let sessions
-//! wait in memory, without a bound. A thread that the scheduler stops in the middle of a look-up, a few
+//! writers help to free them, and fewer where [weights are bytes](Builder::count_overhead) and these
+//! would weigh more than a 32nd of the cap. Where the reaper falls far behind, insertions help too.
+//! One thread at a time frees a shard's: listeners and destructors that take longer than the removals
+//! let sessions wait in memory, without a bound. A thread that the scheduler stops in the middle of a look-up, a few
 //! dozen instructions, holds the rest back for that long; under sustained eviction on fewer cores
 //! than writers, allow for 65,536 in all. [`Stats::retired`] tells how many there are.
 //!

@@ -5,6 +5,7 @@
 //! `shuttle` or `Instant`. That is what lets the model checkers run the real index, entries and
 //! reaper, and what lets a test own the clock.
 
+pub(crate) mod block;
 pub(crate) mod clock;
 mod container;
 pub(crate) mod hasher;

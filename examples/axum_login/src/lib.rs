@@ -24,7 +24,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sundown::metrics::{Publisher, publish_process};
 use sundown::tower_sessions_0_15::SundownStore;
 use sundown::{BuildError, Cache, Clock, ProcessMemory};
-use tower_sessions::session::Record;
 use tower_sessions::{Expiry, SessionManagerLayer};
 
 use crate::status::Board;
@@ -38,7 +37,7 @@ pub struct Limits {
     pub live: Duration,
     /// How many sessions there may be.
     pub sessions: usize,
-    /// How many bytes they may hold.
+    /// How many bytes they may take, with all that the cache needs for them.
     pub bytes: u64,
 }
 
@@ -52,7 +51,6 @@ pub fn store(limits: Limits, clock: impl Into<Clock>) -> Result<SundownStore, Bu
         Cache::builder()
             .max_entries(limits.sessions)
             .max_weight(limits.bytes)
-            .weigher(|_, record| bytes_of(record))
             .time_to_idle(limits.idle)
             .time_to_live(limits.live)
             .clock(clock),
@@ -100,12 +98,4 @@ async fn metrics(State(scrape): State<Scrape>) -> String {
     scrape.publisher.publish(&scrape.store.cache().stats());
     publish_process(&(scrape.memory)());
     scrape.recorder.render()
-}
-
-/// About what a session takes: the record itself, and its names and values written out.
-fn bytes_of(record: &Record) -> u64 {
-    let written =
-        |(name, value): (&String, &serde_json::Value)| name.len() + value.to_string().len();
-    let data: usize = record.data.iter().map(written).sum();
-    (size_of::<Record>() + data) as u64
 }

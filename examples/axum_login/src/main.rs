@@ -25,7 +25,7 @@ struct Options {
     /// How many sessions there may be
     #[arg(long, default_value_t = 100_000)]
     sessions: usize,
-    /// How many MiB they may hold
+    /// How many MiB they may take
     #[arg(long, default_value_t = 256)]
     mib: u32,
 }
