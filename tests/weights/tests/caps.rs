@@ -119,7 +119,7 @@ fn fill(what: &str, cap: u64, save: &(dyn Fn(usize) + Sync), stats: &(dyn Fn() -
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n.is_multiple_of(1_024) {
+                    if n % 1_024 == 0 {
                         most_resident.fetch_max(resident_bytes(), Ordering::Relaxed);
                         let stats = stats();
                         most_retired.fetch_max(stats.retired.weight, Ordering::Relaxed);
