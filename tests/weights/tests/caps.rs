@@ -112,10 +112,11 @@ fn cap() -> u64 {
 fn fill(what: &str, cap: u64, save: &(dyn Fn(usize) + Sync), stats: &(dyn Fn() -> Stats + Sync)) {
     let before = heap::allocated();
     heap::most_allocated();
+    let writers = env::var("SUNDOWN_WRITERS").map_or(WRITERS, |n| n.parse().expect("a number"));
     let next = AtomicUsize::new(0);
     let (most_resident, most_retired) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
-        for _ in 0..WRITERS {
+        for _ in 0..writers {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
