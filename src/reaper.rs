@@ -16,6 +16,7 @@ use std::io;
 
 use crate::platform::clock::{Clock, NEVER_NS, Wake};
 use crate::platform::sync::{Arc, AtomicBool, AtomicU64, OnceLock, Ordering, park, thread};
+use crate::platform::thread::spawn as spawn_thread;
 
 /// When the reaper wants to wake, and how to wake it.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ pub(crate) fn spawn(
     farewell: impl FnOnce() + Send + 'static,
 ) -> io::Result<thread::JoinHandle<()>> {
     let (sleeper, its_clock) = (alarm.clone(), clock.clone());
-    let thread = thread::Builder::new().name(THREAD_NAME.into()).spawn(move || {
+    let thread = spawn_thread(THREAD_NAME, None, move || {
         while !sleeper.is_stopped() {
             work();
             sleeper.sleep(&its_clock);

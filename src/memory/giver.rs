@@ -6,7 +6,8 @@ use std::panic::catch_unwind;
 
 use crate::platform::clock::{Clock, MILLI_NS, nanos};
 use crate::platform::memory::{CAN_TRIM, prepare_trim, resident_bytes, trim};
-use crate::platform::sync::{Arc, Mutex, OnceLock, thread};
+use crate::platform::sync::{Arc, Mutex, OnceLock};
+use crate::platform::thread;
 use crate::stats::GivenBack;
 
 /// Gives memory back, no more often than B3 allows.
@@ -93,7 +94,7 @@ impl Giver {
             let attempt = Attempt::make(&*way, expected_bytes);
             book.lock().enter(attempt);
         };
-        if thread::Builder::new().name(THREAD_NAME.into()).spawn(work).is_err() {
+        if thread::spawn(THREAD_NAME, None, work).is_err() {
             self.book.lock().enter(Attempt::failed());
         }
         true

@@ -11,6 +11,7 @@ pub(crate) mod hasher;
 pub(crate) mod memory;
 pub(crate) mod stripe;
 pub(crate) mod sync;
+pub(crate) mod thread;
 
 #[cfg(all(test, sundown_loom))]
 pub(crate) mod loom_tests;

@@ -25,6 +25,8 @@ pub(crate) enum Tool {
     Leaks,
     /// Resident memory, each test in a process of its own.
     Resident,
+    /// Signals, forks and stacks, each test in a process of its own.
+    Process,
     Faults,
     Histories,
     Traces,
@@ -111,6 +113,7 @@ impl Tool {
             Self::Properties => &["tests/properties.rs", "tests/common/"],
             Self::Leaks => &["tests/leaks.rs"],
             Self::Resident => &["tests/resident.rs"],
+            Self::Process => &["tests/process.rs"],
             Self::Faults => &["tests/faults"],
             Self::Histories => &["tests/histories", "tests/history/", "tests/common/"],
             Self::Traces => &["tests/traces.rs", "tests/common/", "examples/replay/"],
