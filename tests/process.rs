@@ -1,28 +1,32 @@
-//! What a cache does to the process that it lives in: signals. Each test
+//! What a cache does to the process that it lives in: signals, forks, the reaper's stack. Each test
 //! runs in a process of its own, on its main thread, with no other test beside it.
 //!
 //! The bounds are generous: the machine may be busy.
 
 #![cfg(all(target_os = "linux", not(any(sundown_loom, sundown_shuttle))))]
-#![allow(unsafe_code, reason = "signals have no safe face")]
+#![allow(unsafe_code, reason = "signals and forks have no safe face")]
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
-use sundown::{Cache, GiveBack};
+use std::time::{Duration, Instant};
+use sundown::{Cache, GiveBack, Reaper};
 
 type Sessions = Cache<u64, Arc<u64>>;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// How long anything may take that takes no time.
 const PATIENCE: Duration = Duration::from_secs(20);
+const CHILDREN: usize = 20;
 
 /// Runs `test` as the main thread of a process of its own.
 fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
     const CHILD: &str = "SUNDOWN_PROCESS_TEST";
     if std::env::var_os("ASAN_OPTIONS").is_some() {
-        println!("skipped: AddressSanitizer takes some signals itself");
+        println!("skipped: AddressSanitizer's own thread does not survive a fork");
     } else if std::env::var(CHILD).as_deref() == Ok(name) {
         test();
     } else {
@@ -148,4 +152,187 @@ fn every_thread_of_the_crate_blocks_all_signals_but_faults() {
 
 fn is_of(name: &str) -> bool {
     thread::current().name() == Some(name)
+}
+
+/// Forks; the child does `work` and ends, well unless that panics.
+fn fork(work: impl FnOnce()) -> libc::pid_t {
+    // SAFETY: what the child does beyond that is what these tests are about; glibc's allocator
+    // stands a fork among threads.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "no fork");
+    if child == 0 {
+        let is_well = catch_unwind(AssertUnwindSafe(work)).is_ok();
+        // SAFETY: it ends the process and nothing else.
+        unsafe { libc::_exit(if is_well { 0 } else { 101 }) };
+    }
+    child
+}
+
+/// How a child has ended: its code, its signal, or `None` if it hangs.
+fn ending(child: libc::pid_t) -> Option<Result<i32, i32>> {
+    let until = Instant::now() + PATIENCE;
+    let mut status = 0;
+    loop {
+        // SAFETY: the status is ours.
+        let ended = unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) };
+        if ended == child {
+            let is_code = libc::WIFEXITED(status);
+            let code = libc::WEXITSTATUS(status);
+            return Some(if is_code { Ok(code) } else { Err(libc::WTERMSIG(status)) });
+        }
+        if Instant::now() > until {
+            // SAFETY: the child is ours and has not been waited for.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+            // SAFETY: as above.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            return None;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[track_caller]
+fn all_end_well(work: impl Fn()) {
+    let endings: Vec<_> = (0..CHILDREN)
+        .map(|_| {
+            // Time for the threads beside, which are to be somewhere else at each fork.
+            thread::sleep(Duration::from_millis(3));
+            ending(fork(&work))
+        })
+        .collect();
+    let well = endings.iter().filter(|&&ending| ending == Some(Ok(0))).count();
+    assert_eq!(well, CHILDREN, "{well} of {CHILDREN} ended well: {endings:?}");
+}
+
+/// A cache of a thousand sessions that holds its values' counts up.
+fn filled(token: &Arc<u64>) -> Sessions {
+    let cache = Sessions::builder().max_entries(2_000).time_to_idle(HOUR).build().unwrap();
+    for key in 0..1_000 {
+        cache.insert(key, token.clone()).unwrap();
+    }
+    // The reaper has settled down.
+    thread::sleep(Duration::from_millis(100));
+    cache
+}
+
+#[test]
+fn a_forked_child_of_an_idle_parent_uses_and_drops_its_cache() {
+    in_a_process_of_its_own("a_forked_child_of_an_idle_parent_uses_and_drops_its_cache", || {
+        let token = Arc::new(1);
+        let cache = Cell::new(Some(filled(&token)));
+        let is_freed = |cache: Sessions| {
+            for key in 500..1_500 {
+                cache.insert(key, token.clone()).unwrap();
+                assert_eq!(cache.get(&key).as_deref(), Some(&1));
+                assert_eq!(cache.read(&(key - 500), |value| **value), Some(1));
+            }
+            drop(cache);
+            assert_eq!(Arc::strong_count(&token), 1, "the child has freed its copy");
+        };
+        all_end_well(|| is_freed(cache.take().unwrap()));
+        // And one that closes first.
+        all_end_well(|| {
+            let cache = cache.take().unwrap();
+            cache.close();
+            is_barred(&cache);
+            drop(cache);
+            assert_eq!(Arc::strong_count(&token), 1, "closing has freed it");
+        });
+        // The parent's is as it was.
+        let cache = cache.take().unwrap();
+        assert_eq!(cache.audit().unwrap().entries, 1_000);
+        drop(cache);
+        assert_eq!(Arc::strong_count(&token), 1);
+    });
+}
+
+fn is_barred(cache: &Sessions) {
+    assert!(cache.insert(1, Arc::new(1)).is_err());
+}
+
+/// Has two threads work on a cache for as long as `meanwhile` lasts.
+fn beside_threads(
+    cache: &Sessions,
+    work: impl Fn(&Sessions, u64) + Sync,
+    meanwhile: impl FnOnce(),
+) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for number in 0..2_u64 {
+            let (is_over, work) = (&is_over, &work);
+            scope.spawn(move || {
+                let mut key = number;
+                while !is_over.load(Ordering::Relaxed) {
+                    key = key.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(number + 1);
+                    work(cache, (key >> 33) % 2_000);
+                }
+            });
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(meanwhile));
+        is_over.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
+}
+
+/// The last handle in the child, where the threads that borrow it do not exist.
+fn taken(cache: &Sessions) -> Sessions {
+    // SAFETY: in the child nobody else uses the bytes that this duplicates: its other threads do not
+    // exist, and it ends without coming back to where the first copy would be dropped.
+    unsafe { std::ptr::read(cache) }
+}
+
+#[test]
+fn a_forked_child_of_a_reading_parent_uses_and_drops_its_cache() {
+    in_a_process_of_its_own("a_forked_child_of_a_reading_parent_uses_and_drops_its_cache", || {
+        let token = Arc::new(1);
+        let cache = filled(&token);
+        let read = |cache: &Sessions, key: u64| {
+            cache.get(&key);
+            cache.read(&key, |value| assert_eq!(**value, 1));
+        };
+        beside_threads(&cache, read, || {
+            all_end_well(|| {
+                let cache = taken(&cache);
+                for key in 500..1_500 {
+                    cache.insert(key, token.clone()).unwrap();
+                    assert_eq!(cache.get(&key).as_deref(), Some(&1));
+                }
+                drop(cache);
+            });
+            all_end_well(|| taken(&cache).close());
+        });
+        assert_eq!(cache.audit().unwrap().entries, 1_000);
+    });
+}
+
+#[test]
+fn a_forked_child_of_a_writing_parent_drops_its_cache() {
+    in_a_process_of_its_own("a_forked_child_of_a_writing_parent_drops_its_cache", || {
+        let cache = filled(&Arc::new(1));
+        let write = |cache: &Sessions, key: u64| {
+            cache.insert(key, Arc::new(1)).unwrap();
+            cache.discard(&(key / 2));
+        };
+        beside_threads(&cache, write, || {
+            (0..5).for_each(|_| all_end_well(|| drop(taken(&cache))));
+        });
+        cache.audit().unwrap();
+    });
+}
+
+/// Without a reaper the memory is the last handle's to free.
+#[test]
+fn a_forked_child_of_a_writing_parent_drops_a_cache_without_a_reaper() {
+    let name = "a_forked_child_of_a_writing_parent_drops_a_cache_without_a_reaper";
+    in_a_process_of_its_own(name, || {
+        let cache = Sessions::builder().max_entries(500).reaper(Reaper::Manual).build().unwrap();
+        let write = |cache: &Sessions, key: u64| {
+            cache.insert(key, Arc::new(1)).unwrap();
+            cache.reap();
+        };
+        beside_threads(&cache, write, || {
+            (0..5).for_each(|_| all_end_well(|| drop(taken(&cache))));
+        });
+        cache.audit().unwrap();
+    });
 }

@@ -5,6 +5,9 @@
 //! cache that was built before do not, and the kernel hands a signal to any thread that takes it. So
 //! the crate's threads block every signal from their first instruction on: all of them are the
 //! application's.
+//!
+//! A fork takes no thread along but its own: in the child nobody reaps, and what another thread was
+//! about stays as it was, its locks included.
 
 use std::io;
 
@@ -27,6 +30,33 @@ pub(crate) fn spawn(
     // Until the end of this call: the new thread begins with this one's mask.
     let _blocked = signals::Blocked::all_but_faults();
     builder.spawn(work)
+}
+
+/// The process that something was made in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Home(u32);
+
+impl Home {
+    pub(crate) fn here() -> Self {
+        Self(process_id())
+    }
+
+    /// Whether this is another process, a fork of that one: of its threads only the one that forked
+    /// exists here. A call to the system, so not for what is called often.
+    pub(crate) fn is_elsewhere(self) -> bool {
+        self != Self::here()
+    }
+}
+
+#[cfg(unix)]
+fn process_id() -> u32 {
+    std::process::id()
+}
+
+/// Nothing forks.
+#[cfg(not(unix))]
+fn process_id() -> u32 {
+    0
 }
 
 #[cfg(all(unix, not(any(sundown_loom, sundown_shuttle))))]
@@ -137,5 +167,11 @@ mod tests {
         // No system has this much address space for a stack.
         spawn("too large", Some(1 << 60), || ()).expect_err("it started");
         assert_eq!(mask(), before);
+    }
+
+    #[test]
+    fn at_home_nothing_is_elsewhere() {
+        let home = Home::here();
+        assert!(!home.is_elsewhere() && Home(home.0 ^ 1).is_elsewhere());
     }
 }
