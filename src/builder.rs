@@ -1,9 +1,11 @@
 //! The settings of a cache, and what is wrong with them.
 
+mod shards;
+
 use core::fmt;
 use core::time::Duration;
-use std::thread::available_parallelism;
 
+use self::shards::default_shards;
 use crate::error::{BuildError, MOST_PRESSURE_LEVELS, MOST_SHARDS};
 use crate::lifetime::{LONGEST, Spans};
 use crate::memory::GiveBack;
@@ -45,6 +47,7 @@ pub struct Builder<K, V, S = RandomState> {
     pub(crate) on_pressure: Option<(Vec<f64>, Box<OnPressure>)>,
     pub(crate) on_full: OnFull,
     pub(crate) reaper: Reaper,
+    pub(crate) reaper_stack_bytes: Option<usize>,
     pub(crate) give_back: GiveBack,
     pub(crate) clock: Clock,
     pub(crate) hasher: S,
@@ -64,6 +67,7 @@ impl<K, V> Builder<K, V> {
             on_pressure: None,
             on_full: OnFull::default(),
             reaper: Reaper::default(),
+            reaper_stack_bytes: None,
             give_back: GiveBack::default(),
             clock: Clock::default(),
             hasher: RandomState::new(),
@@ -212,6 +216,19 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// How large the stack of a cache's own reaper thread is: 64 KiB to 1 GiB. By default it is the
+    /// standard library's: 2 MiB, or what the environment's `RUST_MIN_STACK` says.
+    ///
+    /// Listeners and destructors run on it. A destructor that recurses, as that of a list of boxes,
+    /// one inside the other, does so once for each link: tens of thousands fill 2 MiB, and then the
+    /// process aborts. The reaper is not alone: a call that evicts, removes or closes runs destructors
+    /// too, on its caller's stack. So where links come from outside, write a destructor that loops.
+    /// The system provides memory for the part that is used only.
+    pub fn reaper_stack_bytes(mut self, bytes: usize) -> Self {
+        self.reaper_stack_bytes = Some(bytes);
+        self
+    }
+
     /// How free memory goes back to the operating system after many sessions have left; by default
     /// [`GiveBack::Auto`].
     ///
@@ -265,6 +282,7 @@ impl<K, V, S> Builder<K, V, S> {
             on_pressure: self.on_pressure,
             on_full: self.on_full,
             reaper: self.reaper,
+            reaper_stack_bytes: self.reaper_stack_bytes,
             give_back: self.give_back,
             clock: self.clock,
             hasher,
@@ -296,6 +314,11 @@ impl<K, V, S> Builder<K, V, S> {
         }
         if !(FINEST_RESOLUTION..=COARSEST_RESOLUTION).contains(&self.resolution) {
             return Err(BuildError::Resolution(self.resolution));
+        }
+        if let Some(bytes) = self.reaper_stack_bytes {
+            if !(LEAST_STACK_BYTES..=MOST_STACK_BYTES).contains(&bytes) {
+                return Err(BuildError::ReaperStack(bytes));
+            }
         }
         if let Some((levels, _)) = &self.on_pressure {
             check_levels(levels)?;
@@ -338,18 +361,6 @@ fn check_levels(levels: &[f64]) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn default_shards(max_entries: Option<usize>) -> usize {
-    let for_cores = 4 * available_parallelism().map_or(1, usize::from);
-    let shards = match max_entries {
-        Some(entries) => {
-            let for_growth = entries.div_ceil(SHARD_ENTRIES);
-            for_growth.max(for_cores.min(entries.div_ceil(LEAST_SHARD_ENTRIES)))
-        }
-        None => for_cores.max(SHARDS_BY_WEIGHT),
-    };
-    shards.min(MOST_SHARDS).next_power_of_two()
-}
-
 impl<K, V, S> fmt::Debug for Builder<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -360,6 +371,7 @@ impl<K, V, S> fmt::Debug for Builder<K, V, S> {
             .field("resolution", &self.resolution)
             .field("on_full", &self.on_full)
             .field("reaper", &self.reaper)
+            .field("reaper_stack_bytes", &self.reaper_stack_bytes)
             .field("give_back", &self.give_back)
             .field("clock", &self.clock)
             .field("shards", &self.shards)
@@ -367,14 +379,11 @@ impl<K, V, S> fmt::Debug for Builder<K, V, S> {
     }
 }
 
+/// What the reaper itself needs, and a listener that does little.
+const LEAST_STACK_BYTES: usize = 64 << 10;
+/// Ten million links of a list. More is a slip, and a 32-bit machine has no room for it.
+const MOST_STACK_BYTES: usize = 1 << 30;
 const DEFAULT_RESOLUTION: Duration = Duration::from_millis(10);
 /// What a touch is recorded to: finer ticks would promise what touches cannot keep.
 const FINEST_RESOLUTION: Duration = Duration::from_millis(1);
 const COARSEST_RESOLUTION: Duration = Duration::from_secs(3_600);
-/// Rebuilding a table reads every entry's hash, a cache miss each: 16,384 take about half a
-/// millisecond.
-const SHARD_ENTRIES: usize = 16_384;
-/// Smaller shards cost more memory than they save in contention.
-const LEAST_SHARD_ENTRIES: usize = 64;
-/// What is left to do where only the weight is capped: enough for a million sessions.
-const SHARDS_BY_WEIGHT: usize = 64;

@@ -107,6 +107,8 @@ pub enum BuildError {
     PressureLevel(f64),
     /// The levels of `on_pressure` do not ascend.
     PressureLevelOrder,
+    /// The stack for the reaper's thread is under 64 KiB or over 1 GiB.
+    ReaperStack(usize),
     /// The reaper's thread could not be started.
     Thread(std::io::Error),
 }
@@ -155,6 +157,11 @@ impl fmt::Display for BuildError {
             ),
             Self::PressureLevelOrder => f.write_str(
                 "the levels for on_pressure do not ascend: give each once, the lowest first",
+            ),
+            Self::ReaperStack(given) => write!(
+                f,
+                "a stack of {given} bytes for the reaper is out of range: set reaper_stack_bytes \
+                 to 64 KiB up to 1 GiB, or leave it unset"
             ),
             Self::Thread(_) => f.write_str(
                 "the reaper's thread could not be started: raise the limit on threads, or use \

@@ -320,6 +320,39 @@ fn a_forked_child_of_a_writing_parent_drops_its_cache() {
     });
 }
 
+/// Its destructor recurses, once for each link.
+struct Chain(Option<Box<Chain>>);
+
+impl Chain {
+    fn of(links: usize) -> Self {
+        (0..links).fold(Self(None), |chain, _| Self(Some(Box::new(chain))))
+    }
+
+    fn has_more(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+#[test]
+fn a_destructor_that_recurses_has_the_stack_that_the_reaper_was_given() {
+    let name = "a_destructor_that_recurses_has_the_stack_that_the_reaper_was_given";
+    in_a_process_of_its_own(name, || {
+        let cache = Cache::<u64, Chain>::builder()
+            .max_entries(10)
+            .time_to_live(Duration::from_millis(20))
+            .reaper_stack_bytes(256 << 20)
+            .build()
+            .unwrap();
+        cache.insert(1, Chain::of(80_000)).unwrap();
+        assert_ne!(cache.read(&1, Chain::has_more), Some(false));
+        let until = Instant::now() + PATIENCE;
+        while cache.stats().dropped == 0 {
+            assert!(Instant::now() < until, "it has not expired");
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+}
+
 /// Without a reaper the memory is the last handle's to free.
 #[test]
 fn a_forked_child_of_a_writing_parent_drops_a_cache_without_a_reaper() {
