@@ -1,14 +1,17 @@
 //! The settings of a cache, and what is wrong with them.
 
+mod levels;
 mod shards;
 
 use core::fmt;
 use core::time::Duration;
 
+use self::levels::check_levels;
 use self::shards::default_shards;
-use crate::error::{BuildError, MOST_PRESSURE_LEVELS, MOST_SHARDS};
+use crate::error::{BuildError, MOST_SHARDS};
 use crate::lifetime::{LONGEST, Spans};
 use crate::memory::GiveBack;
+use crate::platform::IS_BARE;
 use crate::platform::clock::{Clock, NEVER_NS, nanos};
 use crate::platform::hasher::RandomState;
 use crate::pressure::{OnPressure, Pressure};
@@ -51,6 +54,7 @@ pub struct Builder<K, V, S = RandomState> {
     pub(crate) give_back: GiveBack,
     pub(crate) clock: Clock,
     pub(crate) hasher: S,
+    has_hasher: bool,
     time_to_live: Option<Duration>,
     time_to_idle: Option<Duration>,
     resolution: Duration,
@@ -70,7 +74,8 @@ impl<K, V> Builder<K, V> {
             reaper_stack_bytes: None,
             give_back: GiveBack::default(),
             clock: Clock::default(),
-            hasher: RandomState::new(),
+            hasher: RandomState::preset(),
+            has_hasher: !IS_BARE,
             time_to_live: None,
             time_to_idle: None,
             resolution: DEFAULT_RESOLUTION,
@@ -146,14 +151,17 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Calls `listener` with key, value and cause of each session that leaves: exactly once,
-    /// however it leaves, also when the cache is dropped.
+    /// Calls `listener` with key, value and cause of each session that leaves: exactly once, however
+    /// it leaves, also when the cache is dropped.
     ///
     /// It is called outside every lock, one call at a time for any one key and in the order of that
     /// key's removals, mostly by the reaper's thread. It may call the cache, which it keeps as a
     /// [`WeakCache`](crate::WeakCache): a handle would be a cycle that keeps the cache alive. If it
     /// panics, [`Stats::listener_panics`](crate::Stats::listener_panics) counts it and the next
     /// event is delivered as usual.
+    ///
+    /// A cache in a `static` is never dropped, and what is left in it at the end of the process is told
+    /// to nobody: call [`close`](crate::Cache::close) before `main` returns.
     ///
     /// With a listener, a session that is removed while a closure reads it holds back the events of
     /// later sessions of the same key, and only those, until the closure ends.
@@ -286,6 +294,7 @@ impl<K, V, S> Builder<K, V, S> {
             give_back: self.give_back,
             clock: self.clock,
             hasher,
+            has_hasher: true,
             time_to_live: self.time_to_live,
             time_to_idle: self.time_to_idle,
             resolution: self.resolution,
@@ -295,6 +304,12 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Turns what was set into what the engine needs, after which no number is checked again.
     pub(crate) fn check(&self) -> Result<Checked, BuildError> {
+        if IS_BARE && self.clock.runs() {
+            return Err(BuildError::NoClock);
+        }
+        if !self.has_hasher {
+            return Err(BuildError::NoRandomness);
+        }
         if self.max_entries.is_none() && self.max_weight.is_none() {
             return Err(BuildError::Unbounded);
         }
@@ -344,21 +359,6 @@ pub(crate) struct Checked {
     pub(crate) spans: Spans,
     pub(crate) resolution_ns: u64,
     pub(crate) shards: usize,
-}
-
-fn check_levels(levels: &[f64]) -> Result<(), BuildError> {
-    if !(1..=MOST_PRESSURE_LEVELS).contains(&levels.len()) {
-        return Err(BuildError::PressureLevelCount(levels.len()));
-    }
-    // What is not a number is not inside either.
-    let is_inside = |level: f64| level > 0.0 && level < 1.0;
-    if let Some(&level) = levels.iter().find(|&&level| !is_inside(level)) {
-        return Err(BuildError::PressureLevel(level));
-    }
-    if !levels.is_sorted_by(|lower, higher| lower < higher) {
-        return Err(BuildError::PressureLevelOrder);
-    }
-    Ok(())
 }
 
 impl<K, V, S> fmt::Debug for Builder<K, V, S> {

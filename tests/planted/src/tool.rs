@@ -27,6 +27,8 @@ pub(crate) enum Tool {
     Resident,
     /// Signals, forks and stacks, each test in a process of its own.
     Process,
+    /// A target that lacks much.
+    Bare,
     Faults,
     Histories,
     Traces,
@@ -114,6 +116,7 @@ impl Tool {
             Self::Leaks => &["tests/leaks.rs"],
             Self::Resident => &["tests/resident.rs"],
             Self::Process => &["tests/process.rs"],
+            Self::Bare => &["tests/bare.rs"],
             Self::Faults => &["tests/faults"],
             Self::Histories => &["tests/histories", "tests/history/", "tests/common/"],
             Self::Traces => &["tests/traces.rs", "tests/common/", "examples/replay/"],
@@ -140,6 +143,10 @@ impl Tool {
                 let flags = "--cfg sundown_loom --cfg crossbeam_loom";
                 cargo.env("CARGO_TARGET_DIR", tree.target().join("loom"));
                 cargo.env("RUSTFLAGS", flags).args(["--release", "--lib"])
+            }
+            Self::Bare => {
+                cargo.env("CARGO_TARGET_DIR", tree.target().join("bare"));
+                cargo.env("RUSTFLAGS", "--cfg sundown_bare").args(["--test", "bare"])
             }
             Self::Shuttle => {
                 cargo.env("CARGO_TARGET_DIR", tree.target().join("shuttle"));
