@@ -87,7 +87,7 @@ pub enum Reaper {
     #[default]
     Thread,
     /// Nobody, until [`Cache::reap`](crate::Cache::reap) is called: for tests, for targets without
-    /// threads, and for services that have a scheduler of their own.
+    /// threads (there the default is [`BuildError::Thread`](crate::BuildError::Thread)), and for services that have a scheduler of their own.
     Manual,
 }
 
