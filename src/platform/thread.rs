@@ -135,9 +135,10 @@ mod tests {
 
     /// What the current thread blocks, as the kernel sees it: a bit for each signal, from 1.
     fn mask() -> u64 {
-        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
-        u64::from_str_radix(line.trim(), 16).unwrap()
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("Linux tells");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("Linux tells");
+        u64::from_str_radix(line.trim(), 16).expect("it is in hexadecimal")
     }
 
     fn has(mask: u64, signal: libc::c_int) -> bool {
