@@ -31,11 +31,11 @@ fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
         test();
     } else {
         // With one test thread the harness starts none, and the test has the main one.
-        let child = Command::new(std::env::current_exe().unwrap())
+        let child = Command::new(std::env::current_exe().expect("a test knows its program"))
             .args([name, "--exact", "--test-threads=1", "--nocapture"])
             .env(CHILD, name)
             .output()
-            .unwrap();
+            .expect("the program that runs can be run");
         let told = String::from_utf8_lossy(&child.stdout);
         let errors = String::from_utf8_lossy(&child.stderr);
         let is_well = child.status.success() && told.contains("1 passed");
@@ -78,7 +78,7 @@ mod signals {
 
     /// Sends one to the process, whose threads the kernel chooses from.
     pub(super) fn raise_for_the_process(signal: i32) {
-        let process = i32::try_from(std::process::id()).unwrap();
+        let process = i32::try_from(std::process::id()).expect("it was one");
         // SAFETY: it has no preconditions.
         assert_eq!(unsafe { libc::kill(process, signal) }, 0);
     }
@@ -206,9 +206,10 @@ fn all_end_well(work: impl Fn()) {
 
 /// A cache of a thousand sessions that holds its values' counts up.
 fn filled(token: &Arc<u64>) -> Sessions {
-    let cache = Sessions::builder().max_entries(2_000).time_to_idle(HOUR).build().unwrap();
+    let cache =
+        Sessions::builder().max_entries(2_000).time_to_idle(HOUR).build().expect("it builds");
     for key in 0..1_000 {
-        cache.insert(key, token.clone()).unwrap();
+        cache.insert(key, token.clone()).expect("it fits");
     }
     // The reaper has settled down.
     thread::sleep(Duration::from_millis(100));
@@ -270,7 +271,7 @@ fn beside_threads(
         }
         let outcome = catch_unwind(AssertUnwindSafe(meanwhile));
         is_over.store(true, Ordering::Relaxed);
-        outcome.unwrap();
+        outcome.expect("all is well meanwhile");
     });
 }
 
