@@ -31,6 +31,8 @@ pub(crate) use ripe::{AT_ONCE, Ripe};
 /// One shard's garbage; lives in its lock.
 pub(crate) struct Garbage<K, V> {
     open: Batch<K, V>,
+    /// How many entries more the open batch counts as, for its weight.
+    open_surcharge: usize,
     sealed: VecDeque<(Ticket, Batch<K, V>)>,
     /// How many entries the sealed batches have.
     sealed_len: usize,
@@ -81,6 +83,7 @@ impl<K, V> Garbage<K, V> {
     pub(crate) fn new(is_ordered: bool) -> Self {
         Self {
             open: Batch::new(),
+            open_surcharge: 0,
             sealed: VecDeque::new(),
             sealed_len: 0,
             held: Vec::new(),
@@ -117,9 +120,16 @@ impl<K, V> Garbage<K, V> {
         is_first
     }
 
-    /// How many entries wait in the open batch.
-    pub(crate) fn open_len(&self) -> usize {
-        self.open.entries.len()
+    /// Has the open batch count as so many entries more: one in it is heavy.
+    #[cold]
+    pub(crate) fn surcharge(&mut self, entries: u64) {
+        let entries = usize::try_from(entries).unwrap_or(usize::MAX / 2);
+        self.open_surcharge = self.open_surcharge.saturating_add(entries).min(usize::MAX / 2);
+    }
+
+    /// How many entries wait in the open batch, and how many more they count as.
+    pub(crate) fn open_load(&self) -> usize {
+        self.open.entries.len() + self.open_surcharge
     }
 
     /// Closes the open batch, so that the next ticket deferred covers it. False if it is empty.
@@ -128,6 +138,7 @@ impl<K, V> Garbage<K, V> {
             return false;
         }
         let batch = core::mem::replace(&mut self.open, Batch::new());
+        self.open_surcharge = 0;
         self.sealed_len += batch.entries.len();
         self.sealed.push_back((Ticket::take(), batch));
         true

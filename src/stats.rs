@@ -98,7 +98,7 @@ pub struct Lag {
 }
 
 /// How often memory was given back, and what the last time came to; part of
-/// [`Stats`](crate::Stats).
+/// [`Stats`].
 ///
 /// Under [`GiveBack::Auto`](crate::GiveBack::Auto) the figures are the process's, whichever cache it was done for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -4,9 +4,10 @@
 //! at a time, and never call a cache while they wait for its memory.
 
 #![cfg(not(sundown_loom))]
-#![allow(unsafe_code, reason = "an allocator is unsafe by definition; this one passes calls on")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "common/heap.rs"]
+mod heap;
+
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use sundown::{Cache, Lifetime, ManualClock, Reaper};
 
-/// The bytes that are asked for and not given back.
-static BYTES: AtomicI64 = AtomicI64::new(0);
+use heap::requested as bytes;
 
 /// The values that were made and not dropped.
 static VALUES: AtomicI64 = AtomicI64::new(0);
@@ -39,36 +39,6 @@ const QUIET_THREAD_BYTES: i64 = 16 << 10;
 const NOTED_TIMES: usize = 3;
 
 const HOUR: Duration = Duration::from_secs(3_600);
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged; the counter touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller got `memory` from `alloc` with this layout, so the system gave it.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        BYTES.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: as for `dealloc`; the caller vouches for `size`.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-fn bytes() -> i64 {
-    BYTES.load(Ordering::SeqCst)
-}
 
 fn values() -> i64 {
     VALUES.load(Ordering::SeqCst)

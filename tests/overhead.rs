@@ -3,35 +3,12 @@
 //! What is counted is what is asked for, less keys and values, which have nothing on the heap here.
 
 #![cfg(not(sundown_loom))]
-#![allow(unsafe_code, reason = "an allocator is unsafe by definition; this one passes calls on")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicI64, Ordering};
+#[path = "common/heap.rs"]
+mod heap;
+
 use std::time::Duration;
 use sundown::{Builder, Cache, Lifetime, ManualClock, Reaper};
-
-/// The bytes that are asked for and not given back.
-static BYTES: AtomicI64 = AtomicI64::new(0);
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged; the counter touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller got `memory` from `alloc` with this layout, so the system gave it.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 /// What is not the cache's: the collector's registered thread and up to four emptied nodes of its
 /// queue, 2 KB each, and what the harness allocates meanwhile. Beside what is asked about here, it is
@@ -62,7 +39,7 @@ impl Scale {
 
     fn with(shards: usize, what: impl FnOnce(Plan) -> Plan) -> Self {
         let clock = ManualClock::new();
-        let before = BYTES.load(Ordering::SeqCst);
+        let before = heap::requested();
         let builder =
             Sessions::builder().shards(shards).reaper(Reaper::Manual).clock(clock.clone());
         let cache = what(builder).build().expect("it builds");
@@ -73,7 +50,7 @@ impl Scale {
     fn weigh(&self, state: &str) -> i64 {
         let stats = self.cache.stats();
         let sessions = self.cache.len() as i64 + stats.retired.count as i64;
-        let counted = BYTES.load(Ordering::SeqCst) - self.before - 16 * sessions;
+        let counted = heap::requested() - self.before - 16 * sessions;
         let told = stats.overhead_bytes as i64;
         let off = told - counted;
         let lists = if stats.inserted > 0 { self.lists } else { 0 };
@@ -108,6 +85,7 @@ fn overhead_is_what_the_allocator_counts() {
     sessions_over_all_levels_of_the_wheels();
     tables_that_wait_for_their_readers();
     sessions_that_closures_hold();
+    what_weights_count();
 }
 
 fn an_empty_cache() {
@@ -128,10 +106,10 @@ fn levels_of_pressure() {
             builder.on_pressure(levels, |_| ())
         })
     };
-    let before = BYTES.load(Ordering::SeqCst);
+    let before = heap::requested();
     let scales: Vec<_> = (0..CACHES).map(|_| watched()).collect();
     let list = (scales.capacity() * size_of::<Scale>()) as i64;
-    let counted = BYTES.load(Ordering::SeqCst) - before - list;
+    let counted = heap::requested() - before - list;
     let told: i64 = scales.iter().map(|scale| scale.cache.stats().overhead_bytes as i64).sum();
     // The callback, and what holds it and the clock, are left out.
     let off = (told - counted) / CACHES;
@@ -185,6 +163,32 @@ fn tables_that_wait_for_their_readers() {
     let after = scale.weigh("old tables are gone");
     assert!(before - after > 20_000 * 8, "{before} bytes, then {after}");
 }
+
+/// The constant that weights count is what an allocator sets aside for a session, at each stage of a
+/// table's growth, and never much less.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn what_weights_count() {
+    for sessions in [20_000, 25_000, 30_000, 35_000, 40_000, 50_000] {
+        let before = heap::allocated();
+        let scale = Scale::with(16, |builder| {
+            builder.max_weight(1 << 40).weigher(|_, _| 16).count_overhead()
+        });
+        let empty = heap::allocated() - before;
+        for key in 0..sessions {
+            scale.cache.insert(key, key).expect("there is room");
+        }
+        scale.settle();
+        let taken = heap::allocated() - before - empty;
+        let told = scale.cache.weight() as i64;
+        let off_percent = 100 * (told - taken) / taken;
+        println!("{sessions} sessions: {taken} bytes, weight {told}, off {off_percent} %");
+        let overhead = (told - taken, taken - 16 * sessions as i64);
+        assert!(overhead.0.abs() * 100 <= overhead.1 * 15, "weight {told}, {taken} bytes taken");
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn what_weights_count() {}
 
 fn sessions_that_closures_hold() {
     for has_listener in [false, true] {

@@ -224,9 +224,8 @@ fn no_deadline_waits_for_a_closure_that_blocks_and_nothing_is_held_meanwhile() {
         assert_eq!((calm.entries, calm.retired.count, calm.overdue), (0, 0, 0));
 
         // Deadlines while it blocks. What they add to the record is judged by its greatest.
-        let blocked = Instant::now();
         let mut freed = calm.dropped;
-        for round in 0..20_u64 {
+        for round in 0..40_u64 {
             for key in 0..50 {
                 let value = vec![1; 64].into_boxed_slice();
                 let live = Lifetime::default().live(Duration::from_millis(20));
@@ -238,7 +237,6 @@ fn no_deadline_waits_for_a_closure_that_blocks_and_nothing_is_held_meanwhile() {
             // 10 ms of resolution; 100 ms are promised of 99 %, on a machine that is not busy.
             assert!(due.elapsed() < Duration::from_secs(1), "{:?} late", due.elapsed());
         }
-        assert!(blocked.elapsed() > Duration::from_millis(600));
         assert_eq!(begun.load(Ordering::SeqCst), 1, "one at a time");
 
         lets_go.store(true, Ordering::SeqCst);

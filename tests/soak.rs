@@ -26,6 +26,8 @@ mod post;
 mod session;
 #[path = "../examples/soak/traffic.rs"]
 mod traffic;
+#[path = "../examples/outage/way.rs"]
+mod way;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,12 +37,16 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::board::Board;
-use crate::checks::{GarbageWatch, Quiet, allowed_first_heap, allowed_heap, over_caps};
+use crate::checks::{
+    GarbageWatch, Quiet, allowed_first_heap, allowed_first_resident, allowed_heap,
+    allowed_resident, over_caps,
+};
 use crate::house::House;
 use crate::options::{Options, Plan};
 use crate::post::Post;
 use crate::session::{Bounds, Life, NEVER, Session, Witness};
 use crate::traffic::{Call, EVERYBODYS, Mood, Opening, Traffic, place_of};
+use crate::way::Way;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -152,6 +158,7 @@ fn sessions_are_counted_until_their_destructor() {
 /// A quiet part after which everything is as it must be.
 fn blameless() -> Quiet {
     let mut quiet = Quiet { heap: 1_000, heap_allowed: 1_000, ..Quiet::default() };
+    (quiet.resident, quiet.resident_allowed) = (5_000, 5_000);
     quiet.stats.inserted = 28;
     quiet.stats.dropped = 28;
     quiet.audit.inserted = 28;
@@ -171,11 +178,12 @@ type Breach = (&'static str, fn(&mut Quiet));
 fn each_breach_is_found_and_named() {
     assert_eq!(blameless().faults(), []);
     let accounts = "every session is accounted for";
-    let breaches: [Breach; 16] = [
+    let breaches: [Breach; 17] = [
         ("gone without a call", |quiet| quiet.alive = 1),
         ("freed on time", |quiet| quiet.stats.overdue = 1),
         ("no garbage is left", |quiet| quiet.stats.retired.count = 1),
         ("memory comes back", |quiet| quiet.heap = 1_001),
+        ("memory goes back to the system", |quiet| quiet.resident = 5_001),
         (accounts, |quiet| quiet.stats.inserted += 1),
         (accounts, |quiet| quiet.stats.dropped -= 1),
         (accounts, |quiet| quiet.stats.entries = 1),
@@ -210,6 +218,19 @@ fn heap_may_be_five_percent_and_64_kib_above_the_first_and_not_a_byte_more() {
 }
 
 #[test]
+fn resident_memory_may_keep_a_share_of_the_storm_and_not_all_of_it() {
+    const MIB: u64 = 1 << 20;
+    let (fresh, storm, minute) = (4 * MIB, 96 * MIB, Duration::from_secs(60));
+    let first = allowed_first_resident(fresh, storm);
+    assert_eq!(first, (4 + 24) * MIB, "a quarter the first time");
+    assert_eq!(allowed_resident(10 * MIB, storm, minute), (10 + 12) * MIB, "then an eighth");
+    assert_eq!(allowed_resident(10 * MIB, storm, minute / 12), (10 + 24) * MIB, "rounds of 5 s");
+    assert!(fresh + storm > first, "all that was ever freed stays");
+    assert_eq!(allowed_first_resident(fresh, MIB), 16 * MIB, "less is not given back");
+    assert_eq!(allowed_resident(10 * MIB, MIB, minute), 16 * MIB);
+}
+
+#[test]
 fn garbage_over_its_bound_is_a_fault_if_it_does_not_pass() {
     let seconds = Duration::from_secs;
     let mut watch = GarbageWatch::default();
@@ -238,7 +259,7 @@ fn either_cap_exceeded_by_one_is_a_fault() {
 
 #[test]
 fn a_post_counts_what_the_cache_counts() {
-    let house = House::build(1).expect("it builds");
+    let house = House::build(1, Way::Auto).expect("it builds");
     let mut traffic = Traffic::new(5, 0, 1, 3_600 * SECOND);
     for mood in [Mood::Storm, Mood::Browse, Mood::Churn] {
         let opening = if mood == Mood::Churn { Opening::Retain } else { Opening::ForEach };
@@ -276,6 +297,7 @@ fn options_make_a_plan_or_a_clear_complaint() {
         ("--threads 0", "--threads"),
         ("--threads 65", "--threads"),
         ("--seed one", "--seed"),
+        ("--give-back twice", "--give-back"),
     ] {
         let complaint = plan(words).expect_err(words);
         assert!(complaint.contains(name), "{words}: {complaint}");

@@ -1,4 +1,4 @@
-//! The picture: the memory of both stores over the day, as an SVG.
+//! The picture: the memory of both stores over the day, resident and requested, as an SVG.
 //!
 //! plotters writes the text as text and leaves the fonts to whoever shows the file, so neither
 //! fonts nor a font library are needed here. It can only guess how wide a text will be; therefore
@@ -12,6 +12,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::figures::seconds;
 use crate::message::Sample;
 use crate::options::{Contestant, Plan};
+use crate::promises::return_time;
 use crate::supervise::Half;
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -38,7 +39,7 @@ fn render(plan: &Plan, halves: &[Half; 2], text: &mut String) -> Drawn {
 
     let limit = mebibytes(plan.memory_limit);
     let duration = plan.duration.as_secs_f64();
-    let top = halves.iter().flat_map(points).map(|(_, heap)| heap).fold(limit, f64::max) * 1.12;
+    let top = halves.iter().flat_map(resident).map(|(_, size)| size).fold(limit, f64::max) * 1.12;
     let mut chart = ChartBuilder::on(&body)
         .margin_left(16)
         .margin_right(28)
@@ -50,7 +51,7 @@ fn render(plan: &Plan, halves: &[Half; 2], text: &mut String) -> Drawn {
     chart
         .configure_mesh()
         .x_desc("seconds since the day began")
-        .y_desc("heap (MiB)")
+        .y_desc("memory (MiB)")
         .x_labels(12)
         .y_labels(8)
         .x_label_formatter(&|second| format!("{}", (second * 10.0).round() / 10.0))
@@ -68,6 +69,7 @@ fn render(plan: &Plan, halves: &[Half; 2], text: &mut String) -> Drawn {
     for half in halves {
         draw_crossing(plan, half, &mut chart)?;
     }
+    draw_return(plan, halves, top, &mut chart)?;
     canvas.present()?;
     Ok(())
 }
@@ -84,11 +86,14 @@ fn draw_head(plan: &Plan, halves: &[Half; 2], head: &Canvas<'_>) -> Drawn {
         seconds(plan.ttl),
     );
     head.draw_text(&facts, &font(16).color(&PALE_INK), (LEFT, 50))?;
-    for (half, height) in halves.iter().zip([88, 114]) {
+    let lines = "solid: resident, as the system counts it; dashed: heap, as requested; both \
+                 above what there was before";
+    head.draw_text(lines, &font(16).color(&PALE_INK), (LEFT, 72))?;
+    for (half, height) in halves.iter().zip([110, 136]) {
         let style = colour(half.contestant).stroke_width(4);
         head.draw(&PathElement::new([(LEFT, height), (LEFT + 28, height)], style))?;
         let centred = font(17).color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
-        head.draw_text(&legend(plan, half), &centred, (LEFT + 38, height))?;
+        head.draw_text(&legend(half), &centred, (LEFT + 38, height))?;
     }
     Ok(())
 }
@@ -103,12 +108,45 @@ fn draw_silence(plan: &Plan, top: f64, chart: &mut Chart<'_>) -> Drawn {
     Ok(())
 }
 
+/// Marks the last deadline, and when sundown's memory was back after it.
+fn draw_return(plan: &Plan, halves: &[Half; 2], top: f64, chart: &mut Chart<'_>) -> Drawn {
+    let Some((half, end)) = halves
+        .iter()
+        .filter(|half| half.contestant == Contestant::Sundown)
+        .find_map(|half| half.end.map(|end| (half, end)))
+    else {
+        return Ok(());
+    };
+    let deadline = end.last_deadline.as_secs_f64();
+    let line = [(deadline, 0.0), (deadline, top * 0.62)];
+    chart.draw_series(DashedLineSeries::new(line, 3, 4, PALE_INK.stroke_width(1)))?;
+    let style = font(14).color(&PALE_INK).pos(Pos::new(HPos::Center, VPos::Bottom));
+    let label = EmptyElement::at((deadline, top * 0.62))
+        + Text::new("last session's deadline", (0, -4), style);
+    chart.draw_series([label])?;
+    let Some(sample) = half.returned() else { return Ok(()) };
+    let time = return_time(half, &end).unwrap_or_default();
+    let is_near_the_edge = sample.at.as_secs_f64() > plan.duration.as_secs_f64() * 0.85;
+    let (side, offset) = if is_near_the_edge { (HPos::Right, -10) } else { (HPos::Left, 12) };
+    let colour = colour(half.contestant);
+    let style = font(16).color(&colour).pos(Pos::new(side, VPos::Center));
+    let place = (sample.at.as_secs_f64(), mebibytes(sample.resident_bytes));
+    let mark = EmptyElement::at(place)
+        + Circle::new((0, 0), 7, WHITE.filled())
+        + Circle::new((0, 0), 6, colour.stroke_width(3))
+        + Text::new(format!("back {} later", seconds(time)), (offset, -18), style);
+    chart.draw_series([mark])?;
+    Ok(())
+}
+
 fn draw_curve(half: &Half, chart: &mut Chart<'_>) -> Drawn {
     let colour = colour(half.contestant);
     // The second is drawn over the tint of the first.
     let tint = if half.contestant == Contestant::Sundown { 0.25 } else { 0.10 };
-    chart.draw_series(AreaSeries::new(points(half), 0.0, colour.mix(tint)))?;
-    chart.draw_series(LineSeries::new(points(half), colour.stroke_width(3)))?;
+    chart.draw_series(AreaSeries::new(resident(half), 0.0, colour.mix(tint)))?;
+    chart.draw_series(LineSeries::new(resident(half), colour.stroke_width(3)))?;
+    let heap = colour.mix(0.8).stroke_width(2);
+    chart.draw_series(DashedLineSeries::new(heap_of(half), 5, 4, heap))?;
     Ok(())
 }
 
@@ -125,7 +163,7 @@ fn draw_limit(limit: f64, duration: f64, chart: &mut Chart<'_>) -> Drawn {
 /// Marks where a store crosses the limit.
 fn draw_crossing(plan: &Plan, half: &Half, chart: &mut Chart<'_>) -> Drawn {
     let Some(sample) = half.crossing(plan.memory_limit) else { return Ok(()) };
-    let (at, heap) = point(sample);
+    let (at, size) = point(sample);
     // Left of a rising curve and above the line is free. A second crossing comes later, so that its
     // label is out of the way of the first on the other side of both.
     let (side, offset) = match half.contestant {
@@ -134,7 +172,7 @@ fn draw_crossing(plan: &Plan, half: &Half, chart: &mut Chart<'_>) -> Drawn {
     };
     let colour = colour(half.contestant);
     let style = font(16).color(&colour).pos(Pos::new(side, VPos::Center));
-    let mark = EmptyElement::at((at, heap))
+    let mark = EmptyElement::at((at, size))
         + Circle::new((0, 0), 7, WHITE.filled())
         + Circle::new((0, 0), 6, colour.stroke_width(3))
         + Text::new(seconds(sample.at), offset, style);
@@ -142,27 +180,29 @@ fn draw_crossing(plan: &Plan, half: &Half, chart: &mut Chart<'_>) -> Drawn {
     Ok(())
 }
 
-fn points(half: &Half) -> impl Iterator<Item = (f64, f64)> {
+fn resident(half: &Half) -> impl Iterator<Item = (f64, f64)> {
     half.samples.iter().map(point)
 }
 
+fn heap_of(half: &Half) -> impl Iterator<Item = (f64, f64)> + Clone {
+    half.samples.iter().map(|sample| (sample.at.as_secs_f64(), mebibytes(sample.heap_bytes)))
+}
+
 fn point(sample: &Sample) -> (f64, f64) {
-    (sample.at.as_secs_f64(), mebibytes(sample.heap_bytes))
+    (sample.at.as_secs_f64(), mebibytes(sample.resident_bytes))
 }
 
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-fn legend(plan: &Plan, half: &Half) -> String {
+fn legend(half: &Half) -> String {
     let name = match half.contestant {
-        Contestant::CheckOnRead => "a store that checks expiry when it reads",
+        Contestant::CheckOnRead => "checks expiry on read, like tower-sessions' MemoryStore",
         Contestant::Sundown => "sundown",
     };
-    match half.crossing(plan.memory_limit) {
-        Some(sample) => format!("{name}: crosses the limit after {}", seconds(sample.at)),
-        None => format!("{name}: stays below the limit"),
-    }
+    let left = half.samples.last().map_or(0.0, |sample| mebibytes(sample.resident_bytes));
+    format!("{name}: {left:.0} MiB left at the end")
 }
 
 fn colour(contestant: Contestant) -> RGBColor {
@@ -177,8 +217,8 @@ fn font(pixels: u32) -> TextStyle<'static> {
     ("sans-serif", f64::from(pixels) * 1.24).into()
 }
 
-const SIZE: (u32, u32) = (1000, 620);
-const HEAD_HEIGHT: u32 = 140;
+const SIZE: (u32, u32) = (1000, 640);
+const HEAD_HEIGHT: u32 = 160;
 
 /// Where the head's texts begin: above the vertical axis.
 const LEFT: i32 = 80;

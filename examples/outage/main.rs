@@ -2,8 +2,10 @@
 //!
 //! `cargo run --release --example outage` sends one day of generated traffic, squeezed into half a
 //! minute of real time, into a store that checks expiry only when it reads, and into sundown. Then
-//! the traffic stops. A table and a picture show what each of them held, and the exit status says
-//! whether sundown kept its promises.
+//! the traffic stops. A table and a picture show what each of them held, requested from its allocator
+//! and resident as the operating system counts it, and the exit status says whether sundown kept its
+//! promises. The picture beside this file is what
+//! `cargo run --release --example outage -- --output examples/outage/outage.svg` drew.
 //!
 //! ```text
 //!   main         options → plan → two halves → promises → table, picture, verdict
@@ -25,6 +27,7 @@ mod service;
 mod stores;
 mod supervise;
 mod traffic;
+mod way;
 mod witness;
 
 use std::process::ExitCode;

@@ -28,6 +28,9 @@ pub(crate) struct Sample {
     pub(crate) at: Duration,
     /// What the store has requested from the allocator and not given back, sessions included.
     pub(crate) heap_bytes: u64,
+    /// Physical memory that the process has taken since before the first session, as the operating
+    /// system counts it; the heap again where the platform tells none.
+    pub(crate) resident_bytes: u64,
     pub(crate) live: u64,
     /// Past their deadline, and still in memory.
     pub(crate) dead: u64,
@@ -53,6 +56,13 @@ pub(crate) struct End {
     pub(crate) served_late: u64,
     /// Reads that showed the wrong session.
     pub(crate) mixed_up: u64,
+    /// The last deadline of any session, since the day began.
+    pub(crate) last_deadline: Duration,
+    /// How often the store had memory given back to the operating system, how long the last time
+    /// took and what it returned; zeros if the store does not do that.
+    pub(crate) given_back: u64,
+    pub(crate) give_back_took: Duration,
+    pub(crate) give_back_bytes: u64,
     /// The longest before its earliest possible deadline that a session was already gone.
     pub(crate) worst_early: Duration,
     /// The longest that a sleeping thread was woken late: what the machine itself adds to a lag.
@@ -89,18 +99,20 @@ impl FromStr for Message {
 }
 
 impl Sample {
-    fn to_numbers(self) -> [u64; 5] {
-        [nanos(self.at), self.heap_bytes, self.live, self.dead, nanos(self.oldest_dead)]
+    fn to_numbers(self) -> [u64; 6] {
+        let Self { at, heap_bytes, resident_bytes, live, dead, oldest_dead } = self;
+        [nanos(at), heap_bytes, resident_bytes, live, dead, nanos(oldest_dead)]
     }
 
-    fn from_numbers([at, heap_bytes, live, dead, oldest_dead]: [u64; 5]) -> Self {
+    fn from_numbers(numbers: [u64; 6]) -> Self {
+        let [at, heap_bytes, resident_bytes, live, dead, oldest_dead] = numbers;
         let (at, oldest_dead) = (Duration::from_nanos(at), Duration::from_nanos(oldest_dead));
-        Self { at, heap_bytes, live, dead, oldest_dead }
+        Self { at, heap_bytes, resident_bytes, live, dead, oldest_dead }
     }
 }
 
 impl End {
-    fn to_numbers(self) -> [u64; 13] {
+    fn to_numbers(self) -> [u64; 17] {
         [
             self.sessions,
             self.requests,
@@ -115,10 +127,14 @@ impl End {
             nanos(self.worst_early),
             nanos(self.worst_oversleep),
             nanos(self.worst_behind),
+            nanos(self.last_deadline),
+            self.given_back,
+            nanos(self.give_back_took),
+            self.give_back_bytes,
         ]
     }
 
-    fn from_numbers(numbers: [u64; 13]) -> Self {
+    fn from_numbers(numbers: [u64; 17]) -> Self {
         Self {
             sessions: numbers[0],
             requests: numbers[1],
@@ -133,6 +149,10 @@ impl End {
             worst_early: Duration::from_nanos(numbers[10]),
             worst_oversleep: Duration::from_nanos(numbers[11]),
             worst_behind: Duration::from_nanos(numbers[12]),
+            last_deadline: Duration::from_nanos(numbers[13]),
+            given_back: numbers[14],
+            give_back_took: Duration::from_nanos(numbers[15]),
+            give_back_bytes: numbers[16],
         }
     }
 }
@@ -159,7 +179,7 @@ mod tests {
     #[test]
     fn every_message_survives_the_wire() {
         let end = End::from_numbers(std::array::from_fn(|place| place as u64 + 1));
-        let sample = Sample::from_numbers([1, 2, 3, 4, 5]);
+        let sample = Sample::from_numbers([1, 2, 3, 4, 5, 6]);
         for message in [
             Message::Ready { fingerprint: u64::MAX },
             Message::Sample(sample),

@@ -73,6 +73,17 @@ pub(crate) fn broken(plan: &Plan, half: &Half) -> Vec<Broken> {
         ),
     );
     hold(
+        "memory goes back to the system",
+        !judges_return(half)
+            || return_time(half, end).is_some_and(|time| time <= plan.time_to_return),
+        format!(
+            "resident memory rose by {}, and {} after the last deadline {} of that were left",
+            bytes(half.most_resident()),
+            seconds(plan.time_to_return),
+            bytes(half.samples.last().map_or(0, |sample| sample.resident_bytes)),
+        ),
+    );
+    hold(
         "dropping it frees everything",
         end.dropped_bytes <= SLACK_BYTES,
         format!("{} were left after the drop", bytes(end.dropped_bytes)),
@@ -88,6 +99,21 @@ pub(crate) fn worst_lag(half: &Half, end: &End) -> Duration {
         .map(|sample| sample.oldest_dead)
         .fold(end.worst_lag.max(end.reported_lag), Duration::max)
 }
+
+/// How long after the last deadline the storm's memory was back at the operating system; `None` if it
+/// was not.
+pub(crate) fn return_time(half: &Half, end: &End) -> Option<Duration> {
+    half.returned().map(|sample| sample.at.saturating_sub(end.last_deadline))
+}
+
+/// Whether it is judged if resident memory comes back: only on glibc does anything have to be done
+/// for that, and only a high storm stands out from what else a process touches.
+pub(crate) fn judges_return(half: &Half) -> bool {
+    cfg!(all(target_os = "linux", target_env = "gnu")) && half.most_resident() >= LEAST_STORM
+}
+
+/// Twice what sundown finds worth giving back.
+const LEAST_STORM: u64 = 32 << 20;
 
 /// sundown's early error is the step and the lag of the coarse clock, which was seen to be 11 ms on
 /// a virtual machine, and 1 ms for the touch; the rest is for machines that are worse.

@@ -1,15 +1,19 @@
 //! One half of the replay: a process with one store, one service thread and one watcher.
 //!
-//! Each store has a process of its own because a heap can only be measured whole. A counting
-//! allocator cannot tell two stores in one process apart, and estimates by the store itself are
-//! what an outage makes one doubt. Here everything that a store requests shows: sessions, tables,
-//! bookkeeping, garbage that nobody has freed yet. What does not belong to the store (the drawn
-//! traffic, the witness, this thread's notes) is allocated before the store is and then never
-//! grows, so it is subtracted exactly.
+//! Each store has a process of its own because memory can only be measured whole. A counting
+//! allocator cannot tell two stores in one process apart, nor can the operating system, and
+//! estimates by the store itself are what an outage makes one doubt. Here everything that a store
+//! requests shows: sessions, tables, bookkeeping, garbage that nobody has freed yet. What does not
+//! belong to the store (the drawn traffic, the witness, this thread's notes) is allocated, and
+//! written to, before the store is and then never grows, so it is subtracted: exactly from the
+//! heap, and to some 100 KiB from the resident memory.
+//!
+//! The counting allocator only counts. What is resident is up to the system's own, as it is in a
+//! service that chooses none.
 //!
 //! ```text
 //!   service thread   log in, visit, log out, in real time      then silence, then final questions
-//!   watcher thread   heap and witness, every 100 ms or so      all along; never calls the store
+//!   watcher thread   memory and witness, every 100 ms or so    all along; never calls the store
 //! ```
 
 use std::io::{self, BufRead, Write};
@@ -18,6 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use peak_alloc::PeakAlloc;
+use sundown::ProcessMemory;
 
 use crate::message::{End, Message, Sample};
 use crate::options::{Contestant, Plan};
@@ -41,7 +46,8 @@ pub(crate) fn run(contestant: Contestant, plan: &Plan) -> Result<(), String> {
             replay(plan, &traffic, || Ok(CheckOnRead::new(plan.idle, plan.ttl)))
         }
         Contestant::Sundown => {
-            replay(plan, &traffic, || Sundown::new(plan.idle, plan.ttl, most_sessions))
+            let Plan { idle, ttl, give_back, .. } = *plan;
+            replay(plan, &traffic, || Sundown::new(idle, ttl, most_sessions, give_back))
         }
     }
 }
@@ -71,7 +77,11 @@ fn replay<S: Store>(
 
         HEAP.reset_peak_usage();
         service.began = witness.now();
-        let _ = tell.send(Baseline { fixture_bytes: fixture, began: service.began });
+        let _ = tell.send(Baseline {
+            fixture_bytes: fixture,
+            fixture_resident: resident(),
+            began: service.began,
+        });
         service.serve(&store, &traffic.events);
 
         // Silence: from here to the end of the watcher nobody calls the store.
@@ -82,6 +92,7 @@ fn replay<S: Store>(
         let sessions = u64::from(witness.issued());
         service.complaints.extend(store.final_complaints(sessions));
         let reported_lag = store.reported_lag().unwrap_or_default();
+        let (given_back, last_deadline) = (store.given_back(), service.last_deadline());
         drop(store);
         let dropped_bytes = heap().saturating_sub(fixture);
 
@@ -97,6 +108,10 @@ fn replay<S: Store>(
             worst_lag,
             reported_lag,
             worst_oversleep,
+            last_deadline,
+            given_back: given_back.count,
+            give_back_took: given_back.last_took,
+            give_back_bytes: given_back.last_bytes,
             ..service.found
         }))
     })
@@ -132,7 +147,8 @@ impl<'a> Service<'a> {
             plan,
             witness,
             began: 0,
-            sessions: vec![None; traffic.visitors],
+            // Collected, for pages that are only promised to be zero would become resident later.
+            sessions: (0..traffic.visitors).map(|_| None).collect(),
             bounds: vec![Bounds::default(); traffic.most_sessions()],
             complaints: Vec::with_capacity(COMPLAINT_LIMIT),
             found: End::default(),
@@ -217,8 +233,16 @@ impl<'a> Service<'a> {
         if let Some(number) = self.sessions[visitor as usize].take() {
             store.log_out(SessionId::of(number));
             // From now on the session is dead, and its memory is owed like that of any other.
-            self.witness.move_deadline(number, self.witness.now());
+            let now = self.witness.now();
+            self.witness.move_deadline(number, now);
+            self.bounds[number as usize].latest = now;
         }
+    }
+
+    /// The latest possible deadline of any session, since the day began.
+    fn last_deadline(&self) -> Duration {
+        let latest = self.bounds.iter().map(|bounds| bounds.latest).max().unwrap_or(0);
+        Duration::from_nanos(latest.saturating_sub(self.began))
     }
 
     /// Keeps the first few complaints: the list must not grow while the heap is watched.
@@ -232,13 +256,15 @@ impl<'a> Service<'a> {
 struct Baseline {
     /// The heap without the store.
     fixture_bytes: u64,
+    /// The resident memory before the first session; `None` if the platform does not tell.
+    fixture_resident: Option<u64>,
     /// When the day began, by the witness's clock.
     began: u64,
 }
 
 /// Takes the samples until the silence is over; gives the longest that it overslept.
 fn watch(plan: &Plan, witness: &Witness, baseline: Baseline) -> Duration {
-    let Baseline { fixture_bytes, began } = baseline;
+    let Baseline { fixture_bytes, fixture_resident, began } = baseline;
     let end = began + nanos(plan.duration);
     let every = nanos(plan.duration / SAMPLES).clamp(nanos(HEARTBEAT), nanos(SPARSEST_SAMPLES));
     let mut worst_oversleep = 0;
@@ -248,9 +274,13 @@ fn watch(plan: &Plan, witness: &Witness, baseline: Baseline) -> Duration {
         if before >= next_sample {
             next_sample += every;
             let census = witness.census();
+            let heap_bytes = heap().saturating_sub(fixture_bytes);
+            let taken = resident().zip(fixture_resident);
             let sample = Message::Sample(Sample {
                 at: Duration::from_nanos(before - began),
-                heap_bytes: heap().saturating_sub(fixture_bytes),
+                heap_bytes,
+                resident_bytes: taken
+                    .map_or(heap_bytes, |(now, before)| now.saturating_sub(before)),
                 live: census.live,
                 dead: census.dead,
                 oldest_dead: census.oldest_dead,
@@ -271,6 +301,10 @@ fn watch(plan: &Plan, witness: &Witness, baseline: Baseline) -> Duration {
 
 fn heap() -> u64 {
     HEAP.current_usage() as u64
+}
+
+fn resident() -> Option<u64> {
+    ProcessMemory::read().resident_bytes
 }
 
 fn nanos(duration: Duration) -> u64 {

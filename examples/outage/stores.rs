@@ -3,13 +3,16 @@
 //! [`CheckOnRead`] is what the services in the outage reports ran: a map behind a lock that looks
 //! at a session's age when somebody asks for it. It is correct, and nobody is ever served late. Its
 //! fault is that a session which nobody asks for again is never looked at again either.
+//! tower-sessions' `MemoryStore` is of this kind (it does not even remove what it finds too old), and
+//! so is, once the calls stop, any cache that expires only while it is called, such as moka.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sundown::{Cache, OnFull};
+use sundown::{Cache, GivenBack, OnFull};
 
+use crate::way::Way;
 use crate::witness::{Session, SessionId};
 
 /// What the service does with its session store.
@@ -31,6 +34,11 @@ pub(crate) trait Store {
 
     /// The worst expiry lag that the store reports, if it keeps count.
     fn reported_lag(&self) -> Option<Duration>;
+
+    /// What the store did to give memory back to the operating system.
+    fn given_back(&self) -> GivenBack {
+        GivenBack::default()
+    }
 }
 
 /// Checks expiry when it reads, and only then.
@@ -94,18 +102,24 @@ impl Store for CheckOnRead {
     }
 }
 
-/// sundown, with nothing but its lifetimes set.
+/// sundown, with nothing but its lifetimes set, unless a fault is wanted.
 pub(crate) struct Sundown(Cache<SessionId, Session>);
 
 impl Sundown {
     /// Capacity is not what is compared here, so there is room for every session of the day, and a
     /// session that were refused all the same would be an error rather than a quiet eviction.
-    pub(crate) fn new(idle: Duration, ttl: Duration, most_sessions: usize) -> Result<Self, String> {
+    pub(crate) fn new(
+        idle: Duration,
+        ttl: Duration,
+        most_sessions: usize,
+        way: Way,
+    ) -> Result<Self, String> {
         Cache::builder()
             .max_entries(most_sessions)
             .on_full(OnFull::Reject)
             .time_to_idle(idle)
             .time_to_live(ttl)
+            .give_back(way.into())
             .build()
             .map(Self)
             .map_err(|error| error.to_string())
@@ -157,6 +171,10 @@ impl Store for Sundown {
 
     fn reported_lag(&self) -> Option<Duration> {
         Some(self.0.stats().expiry_lag.max)
+    }
+
+    fn given_back(&self) -> GivenBack {
+        self.0.stats().given_back
     }
 }
 

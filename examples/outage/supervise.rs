@@ -30,9 +30,22 @@ pub(crate) struct Half {
 }
 
 impl Half {
-    /// The first sample with more heap than that.
+    /// The first sample with more resident memory than that.
     pub(crate) fn crossing(&self, limit_bytes: u64) -> Option<&Sample> {
-        self.samples.iter().find(|sample| sample.heap_bytes > limit_bytes)
+        self.samples.iter().find(|sample| sample.resident_bytes > limit_bytes)
+    }
+
+    /// The height of the storm: the most resident memory at any sample.
+    pub(crate) fn most_resident(&self) -> u64 {
+        self.samples.iter().map(|sample| sample.resident_bytes).max().unwrap_or(0)
+    }
+
+    /// The first sample of the end in which resident memory stays within a fifth of the storm's
+    /// height.
+    pub(crate) fn returned(&self) -> Option<&Sample> {
+        let allowed = self.most_resident() / RETURN_SHARE;
+        let is_back = |sample: &&Sample| sample.resident_bytes <= allowed;
+        self.samples.iter().rev().take_while(is_back).last()
     }
 }
 
@@ -170,11 +183,11 @@ impl Progress {
     fn show(&self, halves: &[Half; 2]) {
         let elapsed = self.began.elapsed();
         let seconds = elapsed.as_secs();
-        let heaps = halves.each_ref().map(|half| {
-            let held = half.samples.last().map_or(0, |sample| sample.heap_bytes);
+        let held = halves.each_ref().map(|half| {
+            let held = half.samples.last().map_or(0, |sample| sample.resident_bytes);
             format!("{}: {}", half.contestant.name(), bytes(held))
         });
-        let text = format!("{seconds:>3} s   {}   {}", heaps[0], heaps[1]);
+        let text = format!("{seconds:>3} s   {}   {}", held[0], held[1]);
         if stderr().is_terminal() {
             self.bar.set_position(elapsed.as_millis() as u64);
             self.bar.set_message(text);
@@ -191,6 +204,10 @@ impl Progress {
 
 /// In the order of the columns.
 const CONTESTANTS: [Contestant; 2] = [Contestant::CheckOnRead, Contestant::Sundown];
+
+/// Memory is back when what is left of a storm is less than this share of its height: sundown leaves
+/// a sixteenth alone, and the rest is for what else a process touches in half a minute.
+const RETURN_SHARE: u64 = 5;
 
 /// What drawing the day and the final questions may take on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! The picture: heap and live sessions over time, and below it what each quiet part left, as an SVG.
+//! The picture: memory and live sessions over time, and below it what each quiet part left, as an SVG.
 //!
 //! The lower panel has a scale of its own, for there a leak of a few KiB a round must show that
 //! would vanish beside the load above. plotters writes the text as text and leaves the fonts to
@@ -81,8 +81,9 @@ fn draw_head(plan: &Plan, course: &Course, head: &Canvas<'_>) -> Drawn {
     );
     head.draw_text(&facts, &font(16).color(&PALE_INK), (LEFT, 48))?;
     for (text, colour, x) in [
-        ("heap (MiB, left)", HEAP, LEFT),
-        ("sessions in memory (thousands, right)", SESSIONS, LEFT + 240),
+        ("resident memory (MiB, left)", RESIDENT, LEFT),
+        ("heap (MiB, left)", HEAP, LEFT + 280),
+        ("sessions in memory (thousands, right)", SESSIONS, LEFT + 480),
     ] {
         head.draw(&PathElement::new([(x, 86), (x + 28, 86)], colour.stroke_width(4)))?;
         let centred = font(16).color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
@@ -94,12 +95,15 @@ fn draw_head(plan: &Plan, course: &Course, head: &Canvas<'_>) -> Drawn {
 /// The upper panel.
 fn draw_load(course: &Course, area: &Canvas<'_>, unit: Unit, end: f64) -> Drawn {
     let samples = &course.samples;
-    let heap = samples.iter().map(|sample| (unit.of(sample.at), mebibytes(sample.heap)));
+    let heap = samples.iter().map(|sample| (unit.of(sample.at), mebibytes(sample.memory.heap)));
+    let resident =
+        samples.iter().map(|sample| (unit.of(sample.at), mebibytes(sample.memory.resident)));
     let sessions = samples.iter().map(|sample| (unit.of(sample.at), thousands(sample.sessions)));
     let top = |points: &mut dyn Iterator<Item = (f64, f64)>| {
         points.map(|(_, height)| height).fold(1.0, f64::max) * 1.1
     };
-    let (heap_top, sessions_top) = (top(&mut heap.clone()), top(&mut sessions.clone()));
+    let memory_top = top(&mut heap.clone().chain(resident.clone()));
+    let sessions_top = top(&mut sessions.clone());
     let mut chart = ChartBuilder::on(area)
         .margin_left(16)
         .margin_right(16)
@@ -107,15 +111,15 @@ fn draw_load(course: &Course, area: &Canvas<'_>, unit: Unit, end: f64) -> Drawn 
         .x_label_area_size(28)
         .y_label_area_size(64)
         .right_y_label_area_size(64)
-        .build_cartesian_2d(0.0..end, 0.0..heap_top)?
+        .build_cartesian_2d(0.0..end, 0.0..memory_top)?
         .set_secondary_coord(0.0..end, 0.0..sessions_top);
     for round in &course.rounds {
         let (from, to) = (unit.of(round.quiet), unit.of(round.ended));
-        chart.draw_series([Rectangle::new([(from, 0.0), (to, heap_top)], SHADE.filled())])?;
+        chart.draw_series([Rectangle::new([(from, 0.0), (to, memory_top)], SHADE.filled())])?;
     }
     chart
         .configure_mesh()
-        .y_desc("heap (MiB)")
+        .y_desc("memory (MiB)")
         .x_labels(12)
         .y_labels(6)
         .x_label_formatter(&|at| tenths(*at))
@@ -135,57 +139,87 @@ fn draw_load(course: &Course, area: &Canvas<'_>, unit: Unit, end: f64) -> Drawn 
         .axis_desc_style(font(16).color(&INK))
         .axis_style(PALE_INK)
         .draw()?;
+    chart.draw_series(LineSeries::new(resident, RESIDENT.stroke_width(2)))?;
     chart.draw_series(AreaSeries::new(heap.clone(), 0.0, HEAP.mix(0.12)))?;
     chart.draw_series(LineSeries::new(heap, HEAP.stroke_width(2)))?;
     chart.draw_secondary_series(LineSeries::new(sessions, SESSIONS.stroke_width(1)))?;
     Ok(())
 }
 
-/// The lower panel: a point for each quiet part, and the line that none may pass.
+/// The lower panels: a point for each quiet part, and the line that none may pass.
 fn draw_quiet(course: &Course, area: &Canvas<'_>, unit: Unit, end: f64) -> Drawn {
     let Some(last) = course.rounds.last() else { return Ok(()) };
-    let limit = kibibytes(last.heap_allowed);
-    let points = course.rounds.iter().map(|round| {
-        let point = (unit.of(round.ended), kibibytes(round.quiet_heap));
-        (point, round.quiet_heap <= round.heap_allowed)
+    let (left, right) = area.split_horizontally(SIZE.0 / 2);
+    let heap = course.rounds.iter().map(|round| Point {
+        at: unit.of(round.ended),
+        size: kibibytes(round.quiet_heap),
+        allowed: kibibytes(round.heap_allowed),
     });
-    let top = points.clone().map(|((_, heap), _)| heap).fold(limit, f64::max) * 1.2;
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(16)
-        .margin_right(80)
-        .margin_top(12)
-        .margin_bottom(12)
-        .x_label_area_size(48)
-        .y_label_area_size(64)
-        .build_cartesian_2d(0.0..end, 0.0..top)?;
-    chart
-        .configure_mesh()
-        .x_desc(unit.name())
-        .y_desc("quiet heap (KiB)")
-        .x_labels(12)
-        .y_labels(4)
-        .x_label_formatter(&|at| tenths(*at))
-        .y_label_formatter(&|size| tenths(*size))
-        .label_style(font(15).color(&INK))
-        .axis_desc_style(font(16).color(&INK))
-        .axis_style(PALE_INK)
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .draw()?;
-    chart.draw_series(DashedLineSeries::new(
-        [(0.0, limit), (end, limit)],
-        8,
-        6,
-        INK.stroke_width(2),
-    ))?;
-    let label = font(14).color(&INK).pos(Pos::new(HPos::Left, VPos::Bottom));
-    let text = "allowed";
-    let place = EmptyElement::at((0.0, limit)) + Text::new(text, (10, -5), label);
-    chart.draw_series([place])?;
-    chart.draw_series(points.map(|(point, is_allowed)| {
-        Circle::new(point, 4, if is_allowed { HEAP } else { ALARM }.filled())
-    }))?;
-    Ok(())
+    let panel = Panel { area: &left, name: "quiet heap (KiB)", colour: HEAP };
+    panel.draw(heap, kibibytes(last.heap_allowed), unit, end)?;
+    let resident = course.rounds.iter().map(|round| Point {
+        at: unit.of(round.ended),
+        size: mebibytes(round.quiet_resident),
+        allowed: mebibytes(round.resident_allowed),
+    });
+    let panel = Panel { area: &right, name: "quiet resident (MiB)", colour: RESIDENT };
+    panel.draw(resident, mebibytes(last.resident_allowed), unit, end)
+}
+
+/// What a quiet part left.
+struct Point {
+    at: f64,
+    size: f64,
+    allowed: f64,
+}
+
+struct Panel<'a, 'b> {
+    area: &'a Canvas<'b>,
+    name: &'static str,
+    colour: RGBColor,
+}
+
+impl Panel<'_, '_> {
+    fn draw(
+        &self,
+        points: impl Iterator<Item = Point> + Clone,
+        limit: f64,
+        unit: Unit,
+        end: f64,
+    ) -> Drawn {
+        let top = points.clone().map(|point| point.size).fold(limit, f64::max).max(0.1) * 1.2;
+        let mut chart = ChartBuilder::on(self.area)
+            .margin_left(16)
+            .margin_right(24)
+            .margin_top(12)
+            .margin_bottom(12)
+            .x_label_area_size(48)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.0..end, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .x_desc(unit.name())
+            .y_desc(self.name)
+            .x_labels(6)
+            .y_labels(4)
+            .x_label_formatter(&|at| tenths(*at))
+            .y_label_formatter(&|size| tenths(*size))
+            .label_style(font(15).color(&INK))
+            .axis_desc_style(font(14).color(&INK))
+            .axis_style(PALE_INK)
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        let line = [(0.0, limit), (end, limit)];
+        chart.draw_series(DashedLineSeries::new(line, 8, 6, INK.stroke_width(2)))?;
+        let style = font(14).color(&INK).pos(Pos::new(HPos::Left, VPos::Bottom));
+        let label = EmptyElement::at((0.0, limit)) + Text::new("allowed", (10, -5), style);
+        chart.draw_series([label])?;
+        chart.draw_series(points.map(|Point { at, size, allowed }| {
+            Circle::new((at, size), 4, if size <= allowed { self.colour } else { ALARM }.filled())
+        }))?;
+        Ok(())
+    }
 }
 
 fn mebibytes(bytes: u64) -> f64 {
@@ -217,6 +251,7 @@ const LOAD_HEIGHT: u32 = 370;
 const LEFT: i32 = 80;
 
 const HEAP: RGBColor = RGBColor(0x1B, 0x6C, 0xA8);
+const RESIDENT: RGBColor = RGBColor(0x4A, 0x9B, 0x5B);
 const SESSIONS: RGBColor = RGBColor(0xD9, 0x8E, 0x2B);
 const ALARM: RGBColor = RGBColor(0xC8, 0x4B, 0x31);
 const INK: RGBColor = RGBColor(0x2B, 0x2F, 0x36);

@@ -10,6 +10,7 @@ use sundown::{Cache, RemovalCause};
 use crate::board::Board;
 use crate::checks::Fault;
 use crate::session::{Session, Witness};
+use crate::way::Way;
 
 /// Sessions under lock and key: the soaked cache with all that watches it.
 #[derive(Debug)]
@@ -59,12 +60,13 @@ impl House {
     /// # Errors
     ///
     /// If the reaper cannot be started.
-    pub(crate) fn build(posts: usize) -> Result<Self, String> {
+    pub(crate) fn build(posts: usize, give_back: Way) -> Result<Self, String> {
         let heard = Arc::new(Heard(array::from_fn(|_| AtomicU64::new(0))));
         let hears = Arc::clone(&heard);
         let cache = Cache::builder()
             .max_entries(MOST_ENTRIES)
             .max_weight(MOST_WEIGHT)
+            .give_back(give_back.into())
             .weigher(|_, session: &Arc<Session>| session.weight())
             .on_removal(move |_, session, cause| {
                 // The count comes after the session's end.
@@ -151,9 +153,9 @@ pub(crate) const CAUSES: [RemovalCause; 7] = [
     RemovalCause::Closed,
 ];
 
-/// Low enough for a burst to fill the cache. With bodies of 240 bytes on average both caps bind.
+/// Low enough for a burst to fill the cache. With bodies of 960 bytes on average both caps bind.
 const MOST_ENTRIES: usize = 50_000;
-const MOST_WEIGHT: u64 = 12 << 20;
+const MOST_WEIGHT: u64 = 48 << 20;
 
 /// The first few tell what is wrong; thousands would only hide it.
 const MOST_FAULTS: usize = 16;

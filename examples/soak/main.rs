@@ -41,15 +41,20 @@ mod tenants;
 mod traffic;
 mod travel;
 mod twins;
+#[path = "../outage/way.rs"]
+mod way;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use peak_alloc::PeakAlloc;
+use sundown::ProcessMemory;
 
 use crate::options::Options;
+use crate::soak::Memory;
 
-/// Counts what is requested from the allocator, so that no allocator's habits blur the series.
+/// Counts what is requested from the system's allocator, so that no allocator's habits blur the series
+/// of the heap. How much the allocator keeps is the other series, of resident memory.
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
@@ -60,7 +65,10 @@ fn main() -> ExitCode {
     });
     let outcome = picture::check(&plan.picture, "--out").and_then(|()| {
         report::announce(&plan);
-        let course = soak::run(&plan, || HEAP.current_usage() as u64)?;
+        let course = soak::run(&plan, || Memory {
+            heap: HEAP.current_usage() as u64,
+            resident: resident_bytes(),
+        })?;
         report::table(&course);
         let drawn = chart::draw(&plan, &course);
         if drawn.is_ok() {
@@ -76,5 +84,14 @@ fn main() -> ExitCode {
             eprintln!("error: {message}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Zero where it is not judged: only glibc has to be asked for what it keeps.
+fn resident_bytes() -> u64 {
+    if cfg!(all(target_os = "linux", target_env = "gnu")) {
+        ProcessMemory::read().resident_bytes.unwrap_or(0)
+    } else {
+        0
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::picture;
+use crate::way::Way;
 
 /// Soaks a cache: full load for as long as you like, and a look at every check whether anything was
 /// left behind.
@@ -41,6 +42,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
+    /// What the cache does about free memory; `never` is a fault that the verdict must find
+    #[arg(long, hide = true, value_name = "WAY", default_value = "auto")]
+    give_back: Way,
+
     /// Where the picture goes, as .svg [default: soak.svg beside this program, under target/]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -55,6 +60,7 @@ pub(crate) struct Plan {
     /// The longest lifetime of any session that is left to run out.
     pub(crate) longest_life: Duration,
     pub(crate) seed: u64,
+    pub(crate) give_back: Way,
     pub(crate) picture: PathBuf,
 }
 
@@ -65,7 +71,7 @@ impl Options {
     ///
     /// In words for the person who typed them.
     pub(crate) fn plan(self) -> Result<Plan, String> {
-        let Self { duration, threads, check_every, seed, out } = self;
+        let Self { duration, threads, check_every, seed, give_back, out } = self;
         if !(SHORTEST_ROUND..=LONGEST_ROUND).contains(&check_every) {
             return Err(format!(
                 "--check-every must lie between {} and {}",
@@ -92,6 +98,7 @@ impl Options {
             check_every,
             longest_life: (check_every / LIVES_PER_ROUND).min(LONGEST_LIFE),
             seed,
+            give_back,
             picture: out.map_or_else(|| picture::default("soak.svg", "--out"), Ok)?,
         })
     }

@@ -55,7 +55,7 @@ impl Progress {
                 self.rounds,
                 clock(sample.at),
                 count(sample.sessions),
-                bytes(sample.heap),
+                bytes(sample.memory.heap),
             )
         };
         if stderr().is_terminal() {
@@ -87,6 +87,9 @@ pub(crate) fn table(course: &Course) {
         "woken late",
         "most heap",
         "quiet heap",
+        "most resident",
+        "quiet resident",
+        "back after",
     ]);
     let rounds = &course.rounds;
     let step = rounds.len().div_ceil(MOST_LINES).max(1);
@@ -119,6 +122,12 @@ pub(crate) fn table(course: &Course) {
         let name = format!("{cause:?}").to_lowercase();
         format!("{} {name}", count(number))
     });
+    let Course { fresh, left, .. } = course;
+    println!(
+        "Resident before the first session: {}; when the cache was dropped: {}.",
+        bytes(fresh.resident),
+        bytes(left.resident),
+    );
     println!("Sessions that left: {}.", ends.collect::<Vec<_>>().join(", "));
 }
 
@@ -141,7 +150,7 @@ pub(crate) fn verdict(course: &Course) -> bool {
     false
 }
 
-fn line(name: &str, round: &Round) -> [String; 10] {
+fn line(name: &str, round: &Round) -> [String; 13] {
     [
         name.to_owned(),
         clock(round.ended),
@@ -154,6 +163,9 @@ fn line(name: &str, round: &Round) -> [String; 10] {
         bytes(round.most_heap),
         // In full: what matters is whether it grows.
         count(round.quiet_heap),
+        bytes(round.most_resident),
+        bytes(round.quiet_resident),
+        round.returned_after.map_or_else(|| "never".to_owned(), seconds),
     ]
 }
 
@@ -170,6 +182,13 @@ fn worst(rounds: &[Round]) -> Option<Round> {
         most_heap: one.most_heap.max(other.most_heap),
         quiet_heap: one.quiet_heap.max(other.quiet_heap),
         heap_allowed: other.heap_allowed,
+        most_resident: one.most_resident.max(other.most_resident),
+        quiet_resident: one.quiet_resident.max(other.quiet_resident),
+        resident_allowed: other.resident_allowed,
+        returned_after: one
+            .returned_after
+            .zip(other.returned_after)
+            .map(|(one, other)| one.max(other)),
         worst_lag: one.worst_lag.max(other.worst_lag),
         worst_oversleep: one.worst_oversleep.max(other.worst_oversleep),
     })

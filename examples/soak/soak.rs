@@ -16,18 +16,30 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::{register, register_conditional_shutdown};
 
-use crate::checks::{Fault, GarbageWatch, Quiet, allowed_first_heap, allowed_heap, over_caps};
+use crate::checks::{
+    Fault, GarbageWatch, Quiet, allowed_first_heap, allowed_first_resident, allowed_heap,
+    allowed_resident, over_caps,
+};
 use crate::crew::Crew;
 use crate::house::{CAUSES, House, Tally};
 use crate::options::Plan;
 use crate::report::Progress;
+
+/// What the process holds, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// Requested from the allocator and not freed.
+    pub(crate) heap: u64,
+    /// Physical memory, as the operating system counts it; zero where that is not judged.
+    pub(crate) resident: u64,
+}
 
 /// One point of the curves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     /// Since the soak began.
     pub(crate) at: Duration,
-    pub(crate) heap: u64,
+    pub(crate) memory: Memory,
     /// In memory, by the count of their destructors.
     pub(crate) sessions: u64,
 }
@@ -48,6 +60,11 @@ pub(crate) struct Round {
     pub(crate) most_heap: u64,
     pub(crate) quiet_heap: u64,
     pub(crate) heap_allowed: u64,
+    pub(crate) most_resident: u64,
+    pub(crate) quiet_resident: u64,
+    pub(crate) resident_allowed: u64,
+    /// How long after the last session's time resident memory was back.
+    pub(crate) returned_after: Option<Duration>,
     /// The longest that a session outlived its deadline.
     pub(crate) worst_lag: Duration,
     /// The longest that the machine woke a sleeping thread late: its own part in a lag.
@@ -62,13 +79,16 @@ pub(crate) struct Course {
     pub(crate) faults: Vec<Fault>,
     pub(crate) tally: Tally,
     pub(crate) heard: [u64; CAUSES.len()],
+    /// What the process held before the first round, and when the cache was dropped.
+    pub(crate) fresh: Memory,
+    pub(crate) left: Memory,
     /// Whether somebody pressed Ctrl-C.
     pub(crate) was_stopped: bool,
 }
 
-struct Soak<'p, H> {
+struct Soak<'p, M> {
     plan: &'p Plan,
-    heap: H,
+    memory: M,
     began: Instant,
     house: Arc<House>,
     progress: Progress,
@@ -76,6 +96,9 @@ struct Soak<'p, H> {
     garbage: GarbageWatch,
     /// What the next quiet part may hold.
     heap_allowed: u64,
+    /// The resident memory before the first round, and in the first quiet part.
+    fresh_resident: u64,
+    first_resident: Option<u64>,
     /// Whether a thread did not come back from the cache: then nobody waits for it.
     hangs: bool,
     sample_every: Duration,
@@ -83,12 +106,12 @@ struct Soak<'p, H> {
     course: Course,
 }
 
-/// Runs the soak; `heap` tells how many bytes are allocated.
+/// Runs the soak; `memory` tells what the process holds.
 ///
 /// # Errors
 ///
 /// If it cannot be set up. A broken promise is part of the result.
-pub(crate) fn run(plan: &Plan, heap: impl Fn() -> u64) -> Result<Course, String> {
+pub(crate) fn run(plan: &Plan, memory: impl Fn() -> Memory) -> Result<Course, String> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second time it ends the process, so it is registered first: it looks before the flag
@@ -101,25 +124,29 @@ pub(crate) fn run(plan: &Plan, heap: impl Fn() -> u64) -> Result<Course, String>
     let sample_every = (plan.duration() / SAMPLES).max(BEAT);
     let most_samples = plan.duration().as_millis() / sample_every.as_millis();
     // The series must not grow while the heap is watched.
-    let course = Course {
+    let mut course = Course {
         samples: Vec::with_capacity(most_samples as usize * 2),
         rounds: Vec::with_capacity(plan.rounds),
         ..Course::default()
     };
-    let before = heap();
-    let house = Arc::new(House::build(Crew::places(plan))?);
+    let before = memory();
+    let house = Arc::new(House::build(Crew::places(plan), plan.give_back)?);
     let crew = Crew::hire(plan, &house)?;
-    let heap_allowed = allowed_first_heap(heap(), crew.size());
-    let allowed_in_the_end = allowed_first_heap(before, crew.size());
+    let fresh = memory();
+    let heap_allowed = allowed_first_heap(fresh.heap, crew.size());
+    course.fresh = fresh;
+    let allowed_in_the_end = allowed_first_heap(before.heap, crew.size());
     let mut soak = Soak {
         plan,
-        heap,
+        memory,
         began: Instant::now(),
         house,
         progress,
         interrupted,
         garbage: GarbageWatch::default(),
         heap_allowed,
+        fresh_resident: fresh.resident,
+        first_resident: None,
         hangs: false,
         sample_every,
         next_sample: Duration::ZERO,
@@ -137,7 +164,7 @@ pub(crate) fn run(plan: &Plan, heap: impl Fn() -> u64) -> Result<Course, String>
     Ok(soak.close(allowed_in_the_end))
 }
 
-impl<H: Fn() -> u64> Soak<'_, H> {
+impl<M: Fn() -> Memory> Soak<'_, M> {
     /// Runs one round; false if it was the last one before its time.
     fn round(&mut self, number: usize, crew: &Crew) -> bool {
         let made = self.house.witness.made() + self.house.held.made();
@@ -158,6 +185,7 @@ impl<H: Fn() -> u64> Soak<'_, H> {
             self.ask(&round);
             if number == 0 {
                 self.heap_allowed = allowed_heap(round.quiet_heap);
+                self.first_resident = Some(round.quiet_resident);
             }
         }
         round.ended = self.began.elapsed();
@@ -190,22 +218,37 @@ impl<H: Fn() -> u64> Soak<'_, H> {
             self.beat(number, round);
         }
         let give_up = self.began.elapsed() + PATIENCE;
-        let (mut heap, mut since) = ((self.heap)(), Instant::now());
+        let last_deadline = round.quiet + self.plan.longest_life;
+        let storm = round.most_resident.saturating_sub(self.fresh_resident);
+        round.resident_allowed = match self.first_resident {
+            None => allowed_first_resident(self.fresh_resident, storm),
+            Some(first) => allowed_resident(first, storm, self.plan.check_every),
+        };
+        let (mut memory, mut since) = ((self.memory)(), Instant::now());
         loop {
-            thread::sleep(BEAT);
-            let held = (self.heap)();
-            if held != heap {
-                (heap, since) = (held, Instant::now());
+            self.beat(number, round);
+            let held = (self.memory)();
+            if held.heap != memory.heap {
+                since = Instant::now();
             }
-            let is_back = heap <= self.heap_allowed && self.house.alive() == 0;
+            memory = held;
+            let at = self.began.elapsed();
+            if memory.resident > round.resident_allowed {
+                round.returned_after = None;
+            } else if round.returned_after.is_none() {
+                round.returned_after = Some(at.saturating_sub(last_deadline));
+            }
+            let is_back = memory.heap <= self.heap_allowed && self.house.alive() == 0;
             let is_still = since.elapsed() >= STILLNESS;
-            if is_back && is_still || self.began.elapsed() > give_up {
+            let is_returned = round.returned_after.is_some() || at > last_deadline + TIME_TO_RETURN;
+            if is_back && is_still && is_returned || at > give_up {
                 break;
             }
         }
         let sessions = self.house.alive();
-        self.keep(Sample { at: self.began.elapsed(), heap, sessions });
-        (round.quiet_heap, round.heap_allowed) = (heap, self.heap_allowed);
+        self.keep(Sample { at: self.began.elapsed(), memory, sessions });
+        (round.quiet_heap, round.heap_allowed) = (memory.heap, self.heap_allowed);
+        round.quiet_resident = memory.resident;
         round.worst_lag = self.house.witness.take_worst_lag();
     }
 
@@ -217,6 +260,8 @@ impl<H: Fn() -> u64> Soak<'_, H> {
             alive: house.alive(),
             heap: round.quiet_heap,
             heap_allowed: round.heap_allowed,
+            resident: round.quiet_resident,
+            resident_allowed: round.resident_allowed,
             stats: house.cache.stats(),
             audit,
             tally: house.tally(),
@@ -238,8 +283,9 @@ impl<H: Fn() -> u64> Soak<'_, H> {
     /// Takes a sample if it is time, and sleeps a little.
     fn beat(&mut self, number: usize, round: &mut Round) {
         let at = self.began.elapsed();
-        let sample = Sample { at, heap: (self.heap)(), sessions: self.house.alive() };
-        round.most_heap = round.most_heap.max(sample.heap);
+        let sample = Sample { at, memory: (self.memory)(), sessions: self.house.alive() };
+        round.most_heap = round.most_heap.max(sample.memory.heap);
+        round.most_resident = round.most_resident.max(sample.memory.resident);
         round.most_sessions = round.most_sessions.max(sample.sessions);
         if at >= self.next_sample {
             self.next_sample = at + self.sample_every;
@@ -260,18 +306,25 @@ impl<H: Fn() -> u64> Soak<'_, H> {
 
     /// Drops the cache, and looks at what is left.
     fn close(self, allowed: u64) -> Course {
-        let Self { heap, house, mut course, .. } = self;
+        let Self { memory, house, mut course, .. } = self;
         course.tally = house.tally();
         course.heard = house.heard.counts();
         // If a thread hangs in the cache, the cache cannot be dropped.
         if let Some(house) = Arc::into_inner(house) {
             let (witness, held) = (Arc::clone(&house.witness), Arc::clone(&house.held));
             drop(house);
-            let (alive, left) = (witness.alive() + held.alive(), heap());
-            if alive > 0 || left > allowed {
+            let (alive, left) = (witness.alive() + held.alive(), memory());
+            if alive > 0 || left.heap > allowed {
+                let left = left.heap;
                 let finding = format!("{alive} sessions and {left} bytes are left, not {allowed}");
                 course.faults.push(Fault { promise: "dropping it frees everything", finding });
             }
+            let allowed = course.rounds.last().map_or(u64::MAX, |round| round.resident_allowed);
+            if course.faults.is_empty() && left.resident > allowed {
+                let finding = format!("{} were resident in the end", left.resident);
+                course.faults.push(Fault { promise: "memory goes back to the system", finding });
+            }
+            course.left = left;
         }
         course
     }
@@ -289,6 +342,9 @@ const LEAST_BUSY: u32 = 4;
 /// When the heap has not changed for so long, nothing moves any more: four times as long as sundown
 /// waits before it gives back what a shrunken table does not need.
 const STILLNESS: Duration = Duration::from_secs(1);
+
+/// What sundown promises: memory is back at the system so long after the last deadline.
+const TIME_TO_RETURN: Duration = Duration::from_secs(10);
 
 /// What the stillness and the checks take.
 const TIME_TO_REST: Duration = Duration::from_millis(1_100);

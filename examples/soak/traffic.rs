@@ -131,7 +131,7 @@ impl Traffic {
     }
 
     fn body(&mut self) -> usize {
-        self.dice.magnitude(16, 1_024) as usize
+        self.dice.magnitude(64, 4_096) as usize
     }
 
     /// Half of the keys are everybody's, half the post's own; a few are asked for all the time. To

@@ -1,13 +1,15 @@
 //! A cache's figures for Prometheus, through the `metrics` facade; with the feature `metrics`.
 //!
 //! Names begin with `sundown_`, are in base units, and end in `_total` where they only grow. The one
-//! label common to all is the cache's name, which the service chooses; no label ever carries an id.
+//! label common to a cache's figures is its name, which the service chooses; the process's memory has
+//! none. No label ever carries an id.
 
 use core::fmt;
 use std::time::Duration;
 
 use metrics::{SharedString, Unit, counter, describe_counter, describe_gauge, gauge};
 
+use crate::platform::memory::ProcessMemory;
 use crate::stats::Stats;
 
 /// Publishes [`Stats`] of one cache through the [`metrics`](https://docs.rs/metrics/0.24) facade,
@@ -34,6 +36,13 @@ use crate::stats::Stats;
 /// | `sundown_evicted_inexact_total` | evictions that may not have taken the coldest session |
 /// | `sundown_listener_panics_total`, `sundown_drop_panics_total`, `sundown_pressure_panics_total` | panics of your code |
 /// | `sundown_reaper_wakeups_total` | how often the reaper has woken |
+/// | `sundown_given_back_total`, `sundown_given_back_failures_total` | how often free memory was [given back](crate::Builder::give_back), and how often that failed |
+/// | `sundown_given_back_last_seconds`, `sundown_given_back_last_bytes` | how long the last time took, and by how much resident memory fell; 0 before the first |
+///
+/// Under [`GiveBack::Auto`](crate::GiveBack::Auto) what was given back is the process's: every cache
+/// has the same figures. Take the maximum over the caches, not the sum.
+///
+/// The memory of the process and of its container is published by [`publish_process`].
 ///
 /// # Examples
 ///
@@ -71,7 +80,7 @@ impl Publisher {
 
     /// Publishes every figure. `stats` must be of one cache always: totals never go back.
     ///
-    /// **Locking:** what the recorder takes. **Complexity:** constant, about thirty metrics.
+    /// **Locking:** what the recorder takes. **Complexity:** constant, some thirty-five metrics.
     ///
     /// # Examples
     ///
@@ -86,7 +95,7 @@ impl Publisher {
     }
 
     fn publish_levels(&self, stats: &Stats) {
-        let (retired, lag) = (&stats.retired, &stats.expiry_lag);
+        let (retired, lag, given_back) = (&stats.retired, &stats.expiry_lag, &stats.given_back);
         let limits = [
             ("sundown_sessions_limit", stats.max_entries.map(|entries| entries as u64)),
             ("sundown_weight_limit", stats.max_weight),
@@ -104,6 +113,8 @@ impl Publisher {
         self.set("sundown_overdue_sessions", stats.overdue as f64);
         self.set("sundown_overhead_bytes", stats.overhead_bytes as f64);
         self.set("sundown_expiry_lag_max_seconds", lag.max.as_secs_f64());
+        self.set("sundown_given_back_last_seconds", given_back.last_took.as_secs_f64());
+        self.set("sundown_given_back_last_bytes", given_back.last_bytes as f64);
         let quantiles: [(&'static str, Duration); 3] =
             [("0.5", lag.p50), ("0.99", lag.p99), ("0.999", lag.p999)];
         for (quantile, lag) in quantiles {
@@ -137,6 +148,8 @@ impl Publisher {
             ("sundown_drop_panics_total", stats.drop_panics),
             ("sundown_pressure_panics_total", stats.pressure_panics),
             ("sundown_reaper_wakeups_total", stats.reaper_wakeups),
+            ("sundown_given_back_total", stats.given_back.count),
+            ("sundown_given_back_failures_total", stats.given_back.failures),
         ];
         for (name, count) in totals {
             counter!(name, "cache" => self.cache.clone()).absolute(count);
@@ -154,6 +167,38 @@ impl fmt::Debug for Publisher {
     }
 }
 
+/// Publishes the memory of the process and of its container, beside which a cache's weight is seen.
+///
+/// Call it once for the process, as often as [`Publisher::publish`], however many caches there are.
+/// Its metrics have no label. A figure that the platform does not tell is not published, nor is a
+/// limit that is not set. [`Publisher::new`] describes them.
+///
+/// | metric | is |
+/// | --- | --- |
+/// | `sundown_process_resident_bytes` | physical memory that the process occupies |
+/// | `sundown_container_memory_bytes` | what counts towards the container's limit: its working set |
+/// | `sundown_container_memory_limit_bytes` | the limit past which the kernel kills |
+///
+/// **Locking:** what the recorder takes. **Complexity:** constant, three metrics.
+///
+/// # Examples
+///
+/// ```
+/// sundown::metrics::publish_process(&sundown::ProcessMemory::read()); // every few seconds
+/// ```
+pub fn publish_process(memory: &ProcessMemory) {
+    let figures = [
+        ("sundown_process_resident_bytes", memory.resident_bytes),
+        ("sundown_container_memory_bytes", memory.container_bytes),
+        ("sundown_container_memory_limit_bytes", memory.limit_bytes),
+    ];
+    for (name, bytes) in figures {
+        if let Some(bytes) = bytes {
+            gauge!(name).set(bytes as f64);
+        }
+    }
+}
+
 fn describe() {
     for (name, unit, text) in LEVELS {
         describe_gauge!(name, unit, text);
@@ -163,7 +208,7 @@ fn describe() {
     }
 }
 
-const LEVELS: [(&str, Unit, &str); 11] = [
+const LEVELS: [(&str, Unit, &str); 16] = [
     ("sundown_sessions", Unit::Count, "Live sessions"),
     ("sundown_weight", Unit::Count, "Weight of the live sessions, in the weigher's unit"),
     ("sundown_sessions_limit", Unit::Count, "The cap on live sessions"),
@@ -175,9 +220,14 @@ const LEVELS: [(&str, Unit, &str); 11] = [
     ("sundown_overhead_bytes", Unit::Bytes, "What the cache holds beside keys and values"),
     ("sundown_expiry_lag_seconds", Unit::Seconds, "From deadline to destructor, by quantile"),
     ("sundown_expiry_lag_max_seconds", Unit::Seconds, "From deadline to destructor, at most"),
+    ("sundown_given_back_last_seconds", Unit::Seconds, "How long memory was last given back for"),
+    ("sundown_given_back_last_bytes", Unit::Bytes, "By how much resident memory fell meanwhile"),
+    ("sundown_process_resident_bytes", Unit::Bytes, "Physical memory that the process occupies"),
+    ("sundown_container_memory_bytes", Unit::Bytes, "What counts towards the container's limit"),
+    ("sundown_container_memory_limit_bytes", Unit::Bytes, "Past it, the kernel kills"),
 ];
 
-const TOTALS: [(&str, &str); 11] = [
+const TOTALS: [(&str, &str); 13] = [
     ("sundown_created_total", "Sessions taken in, replacements and updates included"),
     ("sundown_removed_total", "Sessions that left, by cause"),
     ("sundown_rejected_total", "Sessions handed back"),
@@ -189,6 +239,8 @@ const TOTALS: [(&str, &str); 11] = [
     ("sundown_drop_panics_total", "Panics of destructors"),
     ("sundown_pressure_panics_total", "Panics of who is told of pressure"),
     ("sundown_reaper_wakeups_total", "How often the reaper has woken"),
+    ("sundown_given_back_total", "How often free memory was given back to the system"),
+    ("sundown_given_back_failures_total", "How often giving memory back has failed"),
 ];
 
 #[cfg(test)]

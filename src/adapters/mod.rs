@@ -18,6 +18,12 @@ pub mod tracing;
     feature = "tower-sessions-0_14",
     feature = "tower-sessions-0_15",
 ))]
+mod footprint;
+#[cfg(any(
+    feature = "actix-session-0_11",
+    feature = "tower-sessions-0_14",
+    feature = "tower-sessions-0_15",
+))]
 mod lifespan;
 #[cfg(any(
     feature = "actix-session-0_11",

@@ -1,15 +1,15 @@
 //! Events for what an operator should look into, through `tracing`; with the feature `tracing`.
 //!
-//! There is one for each change of pressure, one for each panic of a listener and two for each reader
-//! that stalls, when it begins and when it is over; none for a session. The target of all of them is
-//! `sundown`.
+//! There is one for each change of pressure, one for each panic of a listener, two for each reader
+//! that stalls, when it begins and when it is over, and one for each time that memory was given back;
+//! none for a session. The target of all of them is `sundown`.
 
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::pressure::{Direction, Pressure};
 use crate::removal::RemovalCause;
-use crate::stats::Stats;
+use crate::stats::{GivenBack, Stats};
 
 /// An event of a change of pressure.
 macro_rules! tell {
@@ -152,6 +152,62 @@ impl StallWatch {
             tracing::info!(target: "sundown", "removed sessions are freed again");
         }
         self.is_stalled = is_stalled;
+    }
+}
+
+/// Tells of free memory that was [given back](crate::Builder::give_back) to the operating system.
+///
+/// Under [`GiveBack::Auto`](crate::GiveBack::Auto) the figures are the process's, so one watch on one
+/// of its caches tells everything.
+///
+/// # Examples
+///
+/// ```
+/// use sundown::{Cache, tracing::GiveBackWatch};
+///
+/// let cache = Cache::<u64, u64>::builder().max_entries(10).build()?;
+/// let mut watch = GiveBackWatch::default();
+/// watch.look(&cache.stats()); // every second or so
+/// # Ok::<(), sundown::BuildError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct GiveBackWatch {
+    last: Option<GivenBack>,
+}
+
+impl GiveBackWatch {
+    /// Looks at a cache's figures; tells with one event of level `INFO` that memory was given back
+    /// since the last look, and with one of level `WARN` that it failed. The first look tells nothing.
+    ///
+    /// The event has the fields `times` and, of the last time, `took_seconds` and `bytes`, by which
+    /// the process's resident memory fell; an event of a failure has `times` alone.
+    ///
+    /// **Locking:** what the subscriber takes.
+    ///
+    /// # Examples
+    ///
+    /// See [`GiveBackWatch`].
+    pub fn look(&mut self, stats: &Stats) {
+        let now = stats.given_back;
+        let last = self.last.replace(now).unwrap_or(now);
+        let (times, failures) =
+            (now.count.saturating_sub(last.count), now.failures.saturating_sub(last.failures));
+        if failures > 0 {
+            tracing::warn!(
+                target: "sundown",
+                times = failures,
+                "free memory could not be given back to the system",
+            );
+        }
+        if times > 0 {
+            tracing::info!(
+                target: "sundown",
+                times,
+                took_seconds = now.last_took.as_secs_f64(),
+                bytes = now.last_bytes,
+                "free memory was given back to the system",
+            );
+        }
     }
 }
 

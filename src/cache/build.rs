@@ -6,7 +6,7 @@ use super::Cache;
 use super::core::Core;
 use super::pass::Round;
 use crate::budget::Budget;
-use crate::builder::Builder;
+use crate::builder::{Builder, with_overhead};
 use crate::error::BuildError;
 use crate::platform::clock::Clock;
 use crate::platform::sync::{Arc, Ordering};
@@ -42,16 +42,29 @@ where
             budget.watch(&levels, self.clock.clone());
             callback
         });
+        let batch_entries = (GARBAGE_ENTRIES / checked.shards).clamp(LEAST_BATCH, BITE);
+        let heavy_weight = match self.max_weight {
+            Some(weight) if self.counts_overhead => {
+                let most_entries = (batch_entries * checked.shards) as u64;
+                (weight / GARBAGE_SHARE / most_entries).max(1)
+            }
+            _ => u64::MAX,
+        };
         let shared = Shared {
             clock: self.clock.clone(),
             budget,
             disposal: Disposal::new(self.listener, on_pressure),
             resolution_ns: checked.resolution_ns,
-            batch_entries: (GARBAGE_ENTRIES / checked.shards).clamp(LEAST_BATCH, BITE),
+            batch_entries,
+            heavy_weight,
             bounds: Bounds::new(checked.shards),
         };
         let checked = (checked, self.max_entries, has_listener);
-        let mut core = Core::new(shared, self.hasher, self.on_full, self.weigher, checked);
+        let weigher = self.weigher.map(|weigher| match self.counts_overhead {
+            true => with_overhead(weigher),
+            false => weigher,
+        });
+        let mut core = Core::new(shared, self.hasher, self.on_full, weigher, checked);
         let has_reaper = self.reaper == Reaper::Thread;
         core.giver = has_reaper.then(|| self.give_back.giver()).flatten();
         let cache = Cache { core: Arc::new(core) };
@@ -87,5 +100,7 @@ where
 
 /// About how much garbage all shards together gather before writers help.
 const GARBAGE_ENTRIES: usize = 8_192;
+/// And, where weights are bytes, what part of the cap it takes: heavy sessions are fewer to a batch.
+const GARBAGE_SHARE: u64 = 32;
 /// Smaller batches cost more in notes to the collector than they save in memory.
 const LEAST_BATCH: usize = 32;

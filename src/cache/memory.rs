@@ -52,13 +52,14 @@ impl<K, V, S> Core<K, V, S> {
         }
     }
 
-    /// Has memory given back if the end of the cache has freed much: at once, for nobody is left to
-    /// look again.
+    /// Has memory given back if the end of the cache has freed much.
     pub(super) fn give_back_at_the_end(&self) {
         let Some(giver) = &self.giver else { return };
         let population = self.population(true);
         if population.is_worth_it() {
-            let _is_begun = giver.begin(population.fallen_bytes());
+            // Relaxed: a figure. The end may come by twice.
+            self.peak.store(0, Ordering::Relaxed);
+            giver.begin_when_free(population.fallen_bytes());
         }
     }
 

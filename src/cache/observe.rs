@@ -49,8 +49,10 @@ where
     /// The sum of the linked sessions' weights, in the weigher's unit; without a weigher their
     /// number.
     ///
-    /// Never more than [`max_weight`](crate::Builder::max_weight). **Locking:** none.
-    /// **Complexity:** constant.
+    /// Never more than [`max_weight`](crate::Builder::max_weight). Each weighs what it did when it
+    /// was inserted or updated, however its value has grown in place since; see
+    /// [the weigher](crate::Builder::weigher). **Locking:** none. **Complexity:**
+    /// constant.
     ///
     /// # Examples
     ///

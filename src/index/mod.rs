@@ -36,6 +36,7 @@ use table::{Ahead, Table};
 pub(crate) use token::{Fresh, Heir, Held, Linked, Removed, Succession, Unlinked};
 
 use crate::error::{Broken, ensure};
+use crate::platform::block::block_bytes;
 use crate::platform::clock::Clock;
 use crate::platform::sync::{AtomicPtr, Ordering, Pin};
 use crate::removal::RemovalCause;
@@ -237,6 +238,13 @@ impl<K, V> Index<K, V> {
     fn publish(&self, table: *mut Table<K, V>) -> Option<OldTable<K, V>> {
         // AcqRel: publishes the table to `find`; only the writer stores, so it reads its own store.
         NonNull::new(self.table.swap(table, Ordering::AcqRel)).map(OldTable)
+    }
+
+    /// What each session takes here beside its key and value, in an index that is well filled: the
+    /// rest of its entry's block, and its part of the table.
+    pub(crate) const fn bytes_per_session() -> usize {
+        let inline_bytes = size_of::<K>() + size_of::<V>();
+        block_bytes(size_of::<Entry<K, V>>()) - inline_bytes + Table::<K, V>::bytes_per_entry()
     }
 
     pub(crate) fn bytes(&self, writer: &Writer) -> usize {

@@ -47,6 +47,12 @@ impl<K, V> Table<K, V> {
         limit_of(chunks_for(entries))
     }
 
+    /// What each entry takes in a table that is well filled: between full and just grown by half.
+    pub(super) const fn bytes_per_entry() -> usize {
+        let full_bytes_times_eleven = 2 * size_of::<Chunk<K, V>>();
+        (full_bytes_times_eleven * 5).div_ceil(LOAD_TIMES_TWO * 4)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.chunks)
     }

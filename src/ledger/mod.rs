@@ -55,6 +55,11 @@ impl<T> Ledger<T> {
         }
     }
 
+    /// What each session takes here, in a ledger that is well filled.
+    pub(crate) const fn bytes_per_session() -> usize {
+        Slab::<T>::record_bytes()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }

@@ -12,6 +12,7 @@
 
 use crate::error::{Broken, ensure};
 use crate::ledger::wheel::Links;
+use crate::platform::block::block_bytes;
 
 /// The number of a record; stays the same for as long as the record lives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -202,6 +203,11 @@ impl<T> Slab<T> {
         self.open.truncate(self.pages.len().div_ceil(64));
         self.open.shrink_to_fit();
         self.first_open = 0;
+    }
+
+    /// What a record takes in a page that is full: its part of the page's block.
+    pub(super) const fn record_bytes() -> usize {
+        block_bytes(size_of::<Page<T>>()).div_ceil(PAGE_RECORDS)
     }
 
     pub(super) fn bytes(&self) -> usize {

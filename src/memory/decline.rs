@@ -40,15 +40,18 @@ impl Population {
     /// B1, but for the bytes.
     fn has_fallen(self) -> bool {
         let fallen = self.fallen();
-        fallen >= LEAST_FALL && fallen >= self.peak / LEAST_SHARE
+        fallen >= LEAST_BYTES / MOST_SESSION_BYTES && fallen >= self.peak / LEAST_SHARE
     }
 
-    /// Resident bytes that were those sessions', by proportion; where the platform does not tell
-    /// them, a session counts as 1 KiB.
+    /// Resident bytes that may have been those sessions': by proportion, for nobody knows how much of
+    /// the process is the cache's, but no more than [`MOST_SESSION_BYTES`] each. Where the platform
+    /// does not tell, 1 KiB each.
     pub(crate) fn fallen_bytes(self) -> u64 {
         let fallen = self.fallen();
+        let most = fallen.saturating_mul(MOST_SESSION_BYTES);
         resident_bytes().map_or(fallen << 10, |resident| {
-            (u128::from(resident) * u128::from(fallen) / u128::from(self.peak.max(1))) as u64
+            let share = u128::from(resident) * u128::from(fallen) / u128::from(self.peak.max(1));
+            most.min(share as u64)
         })
     }
 
@@ -110,8 +113,8 @@ impl Decline {
     }
 }
 
-/// Fewer sessions are no storm.
-const LEAST_FALL: u64 = 64;
+/// More than sessions take that are not made of files. So fewer than 256 of them are no storm.
+const MOST_SESSION_BYTES: u64 = 64 << 10;
 /// A sixteenth of the peak: of what left, at most this share stays with the allocator.
 const LEAST_SHARE: u64 = 16;
 /// Less is not worth the walk over the allocator's free chunks.

@@ -2,24 +2,26 @@
 //!
 //! Dropping a session frees its memory to the allocator, which may keep it: after a storm of log-ins
 //! has expired, glibc keeps nearly all of it resident. So after the population has fallen, the
-//! allocator is asked to give back what it does not need. That takes a while (0.2 s for a GiB) and
-//! stops allocations meanwhile, so it must be rare. The rule, for each cache:
+//! allocator is asked to give back what it does not need. glibc's takes 0.2 ms for each MiB, and
+//! lets no thread allocate from the arena that it works on, nor free into it: so it must be rare. The
+//! rule, for each cache:
 //!
-//! B1. *Worth it*: since the last time, the population has fallen by a sixteenth of its peak and by
-//!     64 sessions, and by this proportion 16 MiB of resident memory were theirs.
+//! B1. *Worth it*: since the last time, the population has fallen by a sixteenth of its peak, and by
+//!     this proportion 16 MiB of resident memory may have been theirs, at 64 KiB each at most.
 //! B2. *Calm*: nothing that is due and no garbage waits, and in the last second the fall has grown
 //!     by less than a sixty-fourth; or 30 s have passed since B1 came true, for a long
 //!     decline has no calm.
-//! B3. *Rare*: at least 5 s lie between two, and 20 times as long as the last one took. One that
-//!     brought back less than a quarter of what it should have doubles these 5 s, up to an hour: the
-//!     memory is not the sessions', or not the allocator's to give.
+//! B3. *Rare*: at least 5 s lie between two, and five times as long as the last one took. From the
+//!     second in a row on that brought back less than a quarter of what it should have, these 5 s
+//!     double for that cache, up to 85 minutes: the memory is not the sessions', or not the
+//!     allocator's to give.
 //!
 //! [`Decline`] watches B1 and B2 for a cache, from its reaper; [`Giver`] keeps B3. Under
 //! [`GiveBack::Auto`] there is one such record for the process: what one cache has had given back
 //! another need not ask for again.
 //!
 //! B4. Whatever gives memory back runs on a thread of its own, one at a time, which holds nothing of
-//!     any cache. It may block and panic: no deadline waits for it.
+//!     any cache. It may block and panic. Deadlines wait for nothing but the allocator's own locks.
 
 mod decline;
 mod giver;
@@ -36,7 +38,8 @@ use crate::platform::sync::Arc;
 ///
 /// # Examples
 ///
-/// One line each for allocators that are not the system's:
+/// With mimalloc 3, by `libmimalloc-sys` with its feature `extended` (`benches/memory/README.md` in the
+/// repository has jemalloc's line, and what each allocator keeps):
 ///
 /// ```
 /// # mod libmimalloc_sys { pub unsafe fn mi_collect(_: bool) {} }
@@ -54,6 +57,9 @@ use crate::platform::sync::Arc;
 pub enum GiveBack {
     /// By glibc's `malloc_trim`, where the target's system allocator is glibc's; elsewhere nothing
     /// is done. The default.
+    ///
+    /// The first cache that is built with it also turns glibc's *fastbins* off, for the whole process:
+    /// what waits in them keeps the ends of arenas from going back.
     #[default]
     Auto,
     /// Not at all.
@@ -65,8 +71,8 @@ pub enum GiveBack {
 impl GiveBack {
     /// By calling `give_back`, on a short-lived thread of its own.
     ///
-    /// It may block: deadlines do not wait for it, and it is not called again before it has
-    /// returned. If it panics, [`GivenBack::failures`](crate::GivenBack::failures) counts it. It may still be running when the
+    /// It may block: deadlines do not wait for it, unless it keeps the allocator from working, and it
+    /// is not called again before it has returned. If it panics, [`GivenBack::failures`](crate::GivenBack::failures) counts it. It may still be running when the
     /// last handle has been dropped.
     #[must_use]
     pub fn with(give_back: impl Fn() + Send + Sync + 'static) -> Self {

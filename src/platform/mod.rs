@@ -10,6 +10,7 @@
 //! can be built with all three given by the user, or done without. `--cfg sundown_bare` makes any
 //! target one, so that this can be tested.
 
+pub(crate) mod block;
 pub(crate) mod clock;
 mod container;
 pub(crate) mod hasher;

@@ -113,7 +113,7 @@ fn garbage_is_told_of_from_its_first_piece_to_its_last() {
     let state = |yard: &Yard| {
         let garbage = &yard.garbage;
         let since_ns = (garbage.waiting_since_ns(), garbage.oldest_ns());
-        (garbage.open_len(), garbage.is_waiting(), garbage.needs_draining(), since_ns)
+        (garbage.open_load(), garbage.is_waiting(), garbage.needs_draining(), since_ns)
     };
     assert_eq!(state(&yard), (0, false, false, (None, None)));
     assert!(!yard.garbage.seal(), "nothing is there");
@@ -140,7 +140,7 @@ fn table_alone_is_garbage_too() {
     assert!(yard.push(1, 1, 1) && yard.garbage.seal() && yard.drain() == [1]);
     let before = yard.index.bytes(&yard.writer);
     assert!(yard.push_table(30), "it calls somebody");
-    assert_eq!((yard.garbage.bytes(), yard.garbage.open_len()), (before, 0));
+    assert_eq!((yard.garbage.bytes(), yard.garbage.open_load()), (before, 0));
     assert_eq!(yard.garbage.waiting_since_ns(), Some(30));
     assert!(yard.garbage.is_waiting() && yard.garbage.seal());
     assert!(yard.garbage.bytes() > before && yard.garbage.needs_draining());

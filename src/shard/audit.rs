@@ -2,12 +2,19 @@
 
 use super::{BITE, Shard, Shared};
 use crate::error::{Broken, ensure};
-use crate::index::Entry;
+use crate::index::{Entry, Index, Linked};
+use crate::ledger::Ledger;
 use crate::platform::clock::NEVER_NS;
 use crate::platform::sync::Ordering;
 use crate::stats::{Audit, Stats};
 
 impl<K, V> Shard<K, V> {
+    /// What a session takes beside its key and value, by the blocks that an allocator sets aside
+    /// for it, where shards are well filled.
+    pub(crate) const fn bytes_per_session() -> usize {
+        Index::<K, V>::bytes_per_session() + Ledger::<Linked<K, V>>::bytes_per_session()
+    }
+
     /// Adds this shard's figures to `stats`.
     pub(crate) fn add_figures(&self, shared: &Shared<K, V>, now_ns: u64, stats: &mut Stats) {
         // Acquire, both: pair with the additions in `drain_some`. Read before the lock is taken, so

@@ -51,6 +51,7 @@ impl Scene {
                 disposal: Disposal::new(Some(Box::new(listener)), None),
                 resolution_ns: 10 * MILLI_NS,
                 batch_entries: BITE,
+                heavy_weight: u64::MAX,
                 bounds: Bounds::new(shards),
             },
             manual,

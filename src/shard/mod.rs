@@ -81,6 +81,8 @@ pub(crate) struct Shared<K, V> {
     pub(crate) resolution_ns: u64,
     /// How much garbage a shard gathers before writers help.
     pub(crate) batch_entries: usize,
+    /// What weighs more counts as several entries there; where weights are bytes.
+    pub(crate) heavy_weight: u64,
     pub(crate) bounds: Bounds,
 }
 
@@ -199,6 +201,9 @@ impl<'s, K, V> Session<'s, K, V> {
         let state = &mut *self.state;
         state.weight = state.weight.wrapping_sub(unlinked.weight());
         state.removals[cause.code()] += 1;
+        if unlinked.weight() > self.shared.heavy_weight {
+            state.garbage.surcharge(unlinked.weight() / self.shared.heavy_weight);
+        }
         if state.garbage.push(unlinked, now_ns) {
             self.look_by(now_ns.saturating_add(self.shared.resolution_ns));
         }
@@ -233,7 +238,7 @@ impl<'s, K, V> Session<'s, K, V> {
 
     /// Ends the hold of the lock.
     fn close(mut self) -> After {
-        let is_full = self.state.garbage.open_len() >= self.shared.batch_entries;
+        let is_full = self.state.garbage.open_load() >= self.shared.batch_entries;
         let has_full_batch = is_full && self.state.garbage.seal();
         let mut look_ns = NEVER_NS;
         if self.state.look_ns < self.told_ns {

@@ -200,3 +200,56 @@ fn weights_without_a_cap_stay_below_two_to_the_64() {
     assert_eq!((stage.cache.get("b"), stage.cache.stats().evicted), (Some(2), 1));
     stage.cache.audit().expect("it is whole");
 }
+
+/// The overhead is in every weight, the one that is judged by the cap as well.
+#[test]
+fn overhead_is_part_of_what_a_session_weighs() {
+    let build = |most| {
+        Cache::<u32, u64>::builder()
+            .max_weight(most)
+            .weigher(|_, &value| value)
+            .count_overhead()
+            .on_full(OnFull::Reject)
+            .reaper(Reaper::Manual)
+            .build()
+            .expect("it builds")
+    };
+    let cache = build(u64::MAX);
+    cache.insert(1, 0).expect("there is room");
+    let overhead = cache.weight();
+    assert!((80..=120).contains(&overhead), "{overhead} bytes");
+
+    let cache = build(2 * overhead + 30);
+    cache.insert(1, 10).expect("there is room");
+    cache.insert(2, 20).expect("it fits exactly");
+    assert_eq!(cache.weight(), 2 * overhead + 30);
+    assert_eq!(cache.insert(3, 0).expect_err("not even an empty one").reason, Reason::Full);
+    cache.insert(1, 5).expect("a replacement by less");
+    assert!(matches!(cache.update(&2, |_| 25), Ok(true)));
+    assert_eq!((cache.weight(), cache.stats().weight), (2 * overhead + 30, 2 * overhead + 30));
+    let refused = cache.insert(1, overhead + 31).expect_err("with the overhead it is too heavy");
+    assert_eq!(refused.reason, Reason::TooHeavy);
+    assert_eq!(cache.audit().expect("it is whole").weight, 2 * overhead + 30);
+    cache.discard(&1);
+    assert_eq!(cache.weight(), overhead + 25);
+    reap(&cache);
+    cache.insert(1, u64::MAX).expect_err("nothing wraps around");
+}
+
+/// caffeine 1356: what grows in place is not seen, until the session is weighed again.
+#[test]
+fn a_value_that_grows_in_place_keeps_its_weight_until_it_is_updated() {
+    use std::sync::{Arc, Mutex};
+    let cache = Cache::builder()
+        .max_weight(100)
+        .weigher(|_: &u32, value: &Arc<Mutex<Vec<u8>>>| value.lock().expect("whole").len() as u64)
+        .reaper(Reaper::Manual)
+        .build()
+        .expect("it builds");
+    cache.insert(1, Arc::new(Mutex::new(vec![0; 10]))).expect("there is room");
+    cache.read(&1, |value| value.lock().expect("whole").extend([0; 30]));
+    assert_eq!(cache.weight(), 10);
+    assert!(matches!(cache.update(&1, Arc::clone), Ok(true)));
+    assert_eq!((cache.weight(), cache.stats().weight), (40, 40));
+    reap(&cache);
+}

@@ -25,6 +25,8 @@ pub struct Limits {
     pub live: Duration,
     /// How many sessions there may be.
     pub sessions: usize,
+    /// How many bytes they may take, with all that the cache needs for them.
+    pub bytes: u64,
 }
 
 /// The store of the sessions, on the machine's clock or on a test's. Make one for all workers.
@@ -36,6 +38,7 @@ pub fn store(limits: Limits, clock: impl Into<Clock>) -> Result<SundownActixStor
     SundownActixStore::new(
         Cache::builder()
             .max_entries(limits.sessions)
+            .max_weight(limits.bytes)
             .time_to_idle(limits.idle)
             .time_to_live(limits.live)
             .clock(clock),

@@ -25,12 +25,16 @@ struct Options {
     /// How many sessions there may be
     #[arg(long, default_value_t = 100_000)]
     sessions: usize,
+    /// How many MiB they may take
+    #[arg(long, default_value_t = 256)]
+    mib: u32,
 }
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Options { listen, idle, live, sessions: most } = Options::parse();
-    let store = store(Limits { idle, live, sessions: most }, Clock::default())?;
+    let Options { listen, idle, live, sessions: most, mib } = Options::parse();
+    let limits = Limits { idle, live, sessions: most, bytes: u64::from(mib) << 20 };
+    let store = store(limits, Clock::default())?;
     // Sessions end with the process, so cookies may become unreadable with it.
     let secret = Key::generate();
     let server = HttpServer::new(move || {

@@ -27,7 +27,7 @@ struct Service {
 impl Service {
     fn start(most: usize) -> Self {
         let clock = ManualClock::new();
-        let limits = Limits { idle: IDLE, live: LIVE, sessions: most };
+        let limits = Limits { idle: IDLE, live: LIVE, sessions: most, bytes: 1 << 20 };
         let store = store(limits, clock.clone()).expect("the limits are sane");
         let (tell, told) = mpsc::channel();
         let serve = move || {

@@ -21,10 +21,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
-use sundown::metrics::Publisher;
+use sundown::metrics::{Publisher, publish_process};
 use sundown::tower_sessions_0_15::SundownStore;
-use sundown::{BuildError, Cache, Clock};
-use tower_sessions::session::Record;
+use sundown::{BuildError, Cache, Clock, ProcessMemory};
 use tower_sessions::{Expiry, SessionManagerLayer};
 
 use crate::status::Board;
@@ -38,7 +37,7 @@ pub struct Limits {
     pub live: Duration,
     /// How many sessions there may be.
     pub sessions: usize,
-    /// How many bytes they may hold.
+    /// How many bytes they may take, with all that the cache needs for them.
     pub bytes: u64,
 }
 
@@ -52,7 +51,6 @@ pub fn store(limits: Limits, clock: impl Into<Clock>) -> Result<SundownStore, Bu
         Cache::builder()
             .max_entries(limits.sessions)
             .max_weight(limits.bytes)
-            .weigher(|_, record| bytes_of(record))
             .time_to_idle(limits.idle)
             .time_to_live(limits.live)
             .clock(clock),
@@ -60,16 +58,22 @@ pub fn store(limits: Limits, clock: impl Into<Clock>) -> Result<SundownStore, Bu
 }
 
 /// The service. Must be called on a runtime, for it looks at the store once a second from then on.
+/// Of the machine's memory it knows what `memory` tells: [`ProcessMemory::read`], or a test's.
 ///
 /// `/metrics` and `/status` are for operators: serve them where only they come to.
-pub fn app(store: &SundownStore, recorder: PrometheusHandle) -> Router {
+pub fn app(
+    store: &SundownStore,
+    recorder: PrometheusHandle,
+    memory: fn() -> ProcessMemory,
+) -> Router {
     let sessions = SessionManagerLayer::new(store.clone())
         // The cookie lasts as long as the browser is open; when the session ends, the cache decides.
         .with_expiry(Expiry::OnSessionEnd)
         // Only because this example speaks plain HTTP: leave it out behind TLS.
         .with_secure(false);
-    let board = Board::watching(store.cache());
-    let scrape = Scrape { store: store.clone(), publisher: Publisher::new("sessions"), recorder };
+    let board = Board::watching(store.cache(), memory);
+    let publisher = Publisher::new("sessions");
+    let scrape = Scrape { store: store.clone(), publisher, memory, recorder };
     let people = Router::new()
         .route("/", get(login::page))
         .route("/login", post(login::log_in))
@@ -86,18 +90,12 @@ pub fn app(store: &SundownStore, recorder: PrometheusHandle) -> Router {
 struct Scrape {
     store: SundownStore,
     publisher: Publisher,
+    memory: fn() -> ProcessMemory,
     recorder: PrometheusHandle,
 }
 
 async fn metrics(State(scrape): State<Scrape>) -> String {
     scrape.publisher.publish(&scrape.store.cache().stats());
+    publish_process(&(scrape.memory)());
     scrape.recorder.render()
-}
-
-/// About what a session takes: the record itself, and its names and values written out.
-fn bytes_of(record: &Record) -> u64 {
-    let written =
-        |(name, value): (&String, &serde_json::Value)| name.len() + value.to_string().len();
-    let data: usize = record.data.iter().map(written).sum();
-    (size_of::<Record>() + data) as u64
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use sundown::Clock;
+use sundown::{Clock, ProcessMemory};
 use sundown_axum_login::{Limits, app, store};
 use tokio::net::TcpListener;
 
@@ -25,7 +25,7 @@ struct Options {
     /// How many sessions there may be
     #[arg(long, default_value_t = 100_000)]
     sessions: usize,
-    /// How many MiB they may hold
+    /// How many MiB they may take
     #[arg(long, default_value_t = 256)]
     mib: u32,
 }
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let Options { listen, idle, live, sessions, mib } = Options::parse();
     let limits = Limits { idle, live, sessions, bytes: u64::from(mib) << 20 };
     let store = store(limits, Clock::default())?;
-    let app = app(&store, PrometheusBuilder::new().install_recorder()?);
+    let app = app(&store, PrometheusBuilder::new().install_recorder()?, ProcessMemory::read);
 
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;

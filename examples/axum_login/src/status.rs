@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
-use sundown::{Cache, Stats, WeakCache};
+use sundown::{Cache, ProcessMemory, Stats, WeakCache};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tower_sessions::session::{Id, Record};
@@ -30,8 +29,14 @@ pub(crate) struct Sample {
     pub(crate) max_sessions: u64,
     pub(crate) bytes: u64,
     pub(crate) max_bytes: u64,
-    /// Of the whole process, where the system tells.
-    pub(crate) process_bytes: Option<u64>,
+    /// Of the process, its container and the container's limit, where the system tells.
+    pub(crate) resident_bytes: Option<u64>,
+    pub(crate) container_bytes: Option<u64>,
+    pub(crate) limit_bytes: Option<u64>,
+    pub(crate) given_back: u64,
+    pub(crate) given_back_failures: u64,
+    pub(crate) given_back_bytes: u64,
+    pub(crate) given_back_ago_s: Option<f64>,
     pub(crate) expired: u64,
     pub(crate) idle: u64,
     pub(crate) evicted: u64,
@@ -41,6 +46,7 @@ pub(crate) struct Sample {
     pub(crate) overdue: u64,
     pub(crate) unaccounted: i64,
     pub(crate) retired: u64,
+    pub(crate) retired_bytes: u64,
     pub(crate) retired_oldest_s: f64,
     pub(crate) lag_p50_s: f64,
     pub(crate) lag_p99_s: f64,
@@ -48,15 +54,21 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    fn of(stats: &Stats) -> Self {
-        let (retired, lag) = (stats.retired, stats.expiry_lag);
+    fn of(stats: &Stats, memory: ProcessMemory) -> Self {
+        let (retired, lag, given_back) = (stats.retired, stats.expiry_lag, stats.given_back);
         let known = stats.entries as u64 + retired.count + stats.dropped;
         Self {
             sessions: stats.entries as u64,
             max_sessions: stats.max_entries.map_or(0, |entries| entries as u64),
             bytes: stats.weight,
             max_bytes: stats.max_weight.unwrap_or(0),
-            process_bytes: process_bytes(),
+            resident_bytes: memory.resident_bytes,
+            container_bytes: memory.container_bytes,
+            limit_bytes: memory.limit_bytes,
+            given_back: given_back.count,
+            given_back_failures: given_back.failures,
+            given_back_bytes: given_back.last_bytes,
+            given_back_ago_s: given_back.since_last.map(|since| since.as_secs_f64()),
             expired: stats.expired,
             idle: stats.idle,
             evicted: stats.evicted,
@@ -66,6 +78,7 @@ impl Sample {
             overdue: stats.overdue,
             unaccounted: stats.inserted as i64 - known as i64,
             retired: retired.count,
+            retired_bytes: retired.weight,
             retired_oldest_s: retired.oldest.as_secs_f64(),
             lag_p50_s: lag.p50.as_secs_f64(),
             lag_p99_s: lag.p99.as_secs_f64(),
@@ -75,10 +88,23 @@ impl Sample {
 
     /// How full the store is by the limit that is nearer; 1 is full.
     pub(crate) fn fill(&self) -> f64 {
-        let ratio =
-            |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
         ratio(self.sessions, self.max_sessions).max(ratio(self.bytes, self.max_bytes))
     }
+
+    /// What the store has requested of the allocator for sessions, removed ones included that are
+    /// still being read.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.bytes + self.retired_bytes
+    }
+
+    /// How near the container is to its limit; 1 is killed, 0 is no limit.
+    pub(crate) fn container_fill(&self) -> f64 {
+        ratio(self.container_bytes.unwrap_or(0), self.limit_bytes.unwrap_or(0))
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 /// The last minutes of a store, and a bell that rings for each new sample.
@@ -90,10 +116,10 @@ pub(crate) struct Board {
 
 impl Board {
     /// A board that a task keeps for as long as the cache has handles.
-    pub(crate) fn watching(cache: &Cache<Id, Record>) -> Self {
+    pub(crate) fn watching(cache: &Cache<Id, Record>, memory: fn() -> ProcessMemory) -> Self {
         let (ring, bell) = watch::channel(());
         let board = Self { samples: Arc::default(), bell };
-        tokio::spawn(keep(board.clone(), cache.downgrade(), ring));
+        tokio::spawn(keep(board.clone(), cache.downgrade(), memory, ring));
         board
     }
 
@@ -113,13 +139,18 @@ impl Board {
     }
 }
 
-async fn keep(board: Board, cache: WeakCache<Id, Record>, ring: watch::Sender<()>) {
+async fn keep(
+    board: Board,
+    cache: WeakCache<Id, Record>,
+    memory: fn() -> ProcessMemory,
+    ring: watch::Sender<()>,
+) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let Some(cache) = cache.upgrade() else { return };
-        let sample = Sample::of(&cache.stats());
+        let sample = Sample::of(&cache.stats(), memory());
         board.with(|samples| {
             samples.push_back(sample);
             if samples.len() > MOST_SAMPLES {
@@ -144,12 +175,4 @@ pub(crate) async fn events(
     });
     let events = stream::once(async { first }).chain(later).map(Ok);
     Sse::new(events).keep_alive(KeepAlive::default())
-}
-
-/// What the process holds in memory, on Linux.
-fn process_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib << 10)
 }

@@ -3,17 +3,22 @@
 use crate::status::Sample;
 
 /// What to tell somebody who has one look.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Verdict {
     /// `ok`, `watch` or `bad`: the colour.
     pub(crate) level: &'static str,
-    pub(crate) text: &'static str,
+    pub(crate) text: String,
     /// Where to look, or what to do, next.
     pub(crate) next: &'static str,
 }
 
 /// How full is nearly full; as the alert SundownNearLimit.
 const NEAR_LIMIT: f64 = 0.75;
+
+/// How much of its container's memory limit is near it, and too near; as the alerts
+/// SundownContainerMemoryHigh and SundownContainerMemoryCritical.
+const CONTAINER_HIGH: f64 = 0.75;
+const CONTAINER_CRITICAL: f64 = 0.9;
 
 /// So few may be in flight while the figures are read; as the alert SundownConservationBroken.
 const MOST_IN_FLIGHT: i64 = 100;
@@ -29,59 +34,137 @@ pub(crate) fn verdict<'s>(samples: impl DoubleEndedIterator<Item = &'s Sample> +
     let (Some(now), Some(first)) = (samples.clone().next_back(), samples.clone().next()) else {
         return watch("No sample yet.", "");
     };
+    let found = fault(samples).or_else(|| shortage(now, first)).or_else(|| oddity(now, first));
+    found.unwrap_or_else(|| Verdict {
+        level: "ok",
+        text: "It is not the session store.".into(),
+        next: "It has room and frees on time: look at the database, the load balancer, \
+               the last deployment.",
+    })
+}
+
+/// A promise of the store that it does not keep.
+fn fault<'s>(samples: impl DoubleEndedIterator<Item = &'s Sample> + Clone) -> Option<Verdict> {
     let lasts = |is_so: fn(&Sample) -> bool| {
         let mut latest = samples.clone().rev().take(SAMPLES_OF_A_FAULT);
         latest.clone().count() == SAMPLES_OF_A_FAULT && latest.all(is_so)
     };
-    let refused = now.rejected > first.rejected;
     if lasts(|sample| sample.overdue > 0) {
-        bad(
+        Some(bad(
             "It is the session store: sessions are past their deadline and not freed.",
             "Is there no processor time, or a listener that blocks? Runbook: SundownOverdue.",
-        )
+        ))
     } else if lasts(|sample| sample.unaccounted > MOST_IN_FLIGHT)
         || lasts(|sample| sample.unaccounted < -MOST_IN_FLIGHT)
     {
-        bad(
+        Some(bad(
             "It is the session store: sessions are unaccounted for.",
             "Save /metrics before you restart. Runbook: SundownConservationBroken.",
-        )
-    } else if now.evicted > first.evicted {
-        bad(
-            "It is the session store: it is full, and users are logged out early.",
-            "Raise the limits or add machines; a storm of log-ins? Runbook: SundownNearLimit.",
-        )
-    } else if now.fill() >= NEAR_LIMIT {
-        bad(
-            "It is the session store: it is nearly full.",
-            "Raise the limits or add machines before users are logged out. Runbook: SundownNearLimit.",
-        )
-    } else if now.retired_oldest_s > STUCK_S {
-        watch(
-            "Not the session store: the application does not let go of removed sessions.",
-            "Look for a request that reads a session and does not end. Runbook: SundownStuckReader.",
-        )
-    } else if refused {
-        watch(
-            "Not the session store, but sessions were refused: late saves, or too heavy ones.",
-            "Look at what the application puts into a session. Runbook: SundownRejects.",
-        )
+        ))
     } else {
-        Verdict {
-            level: "ok",
-            text: "It is not the session store.",
-            next: "It has room and frees on time: look at the database, the load balancer, \
-                   the last deployment.",
-        }
+        None
     }
 }
 
-fn bad(text: &'static str, next: &'static str) -> Verdict {
-    Verdict { level: "bad", text, next }
+/// No room, in the container or in the store. The container first: there, the advice to raise the
+/// store's limits would be wrong.
+fn shortage(now: &Sample, first: &Sample) -> Option<Verdict> {
+    let (evicted, is_near) = (now.evicted > first.evicted, now.fill() >= NEAR_LIMIT);
+    if now.container_fill() >= CONTAINER_CRITICAL {
+        let (text, next) = crowded(now);
+        Some(bad(text, next))
+    } else if evicted && is_near {
+        Some(bad(
+            "It is the session store: it is full, and users are logged out early.",
+            "Raise the limits or add machines; a storm of log-ins? Runbook: SundownNearLimit.",
+        ))
+    } else if is_near {
+        Some(bad(
+            "It is the session store: it is nearly full.",
+            "Raise the limits or add machines before users are logged out. Runbook: SundownNearLimit.",
+        ))
+    } else if now.container_fill() >= CONTAINER_HIGH {
+        let (text, next) = crowded(now);
+        Some(watch(text, next))
+    } else if evicted {
+        Some(watch(
+            "It was the session store: it was full, and users were logged out early.",
+            "In the last five minutes; it has room again. A storm of log-ins? Runbook: SundownNearLimit.",
+        ))
+    } else {
+        None
+    }
 }
 
-fn watch(text: &'static str, next: &'static str) -> Verdict {
-    Verdict { level: "watch", text, next }
+/// What is not the store's, and worth a look.
+fn oddity(now: &Sample, first: &Sample) -> Option<Verdict> {
+    if now.retired_oldest_s > STUCK_S {
+        Some(watch(
+            "Not the session store: the application does not let go of removed sessions.",
+            "Look for a request that reads a session and does not end. Runbook: SundownStuckReader.",
+        ))
+    } else if now.rejected > first.rejected {
+        Some(watch(
+            "Not the session store, but sessions were refused: late saves, or too heavy ones.",
+            "Look at what the application puts into a session. Runbook: SundownRejects.",
+        ))
+    } else if now.given_back_failures > first.given_back_failures {
+        Some(watch(
+            "Not the session store, but free memory could not be given back to the system.",
+            "Does the closure of GiveBack::with panic? Runbook: SundownGiveBackFails.",
+        ))
+    } else {
+        None
+    }
+}
+
+/// What to tell of a container that is near its memory limit: whose the memory is, and what to do.
+fn crowded(now: &Sample) -> (String, &'static str) {
+    let (used, held) = (now.container_bytes.unwrap_or(0), now.held_bytes());
+    let is_most = |part: u64| part >= used / 2;
+    let (answer, next) = if is_most(held) {
+        (
+            "It is the session store",
+            "The kernel kills at the limit: add machines or raise it, or lower the sessions' limits. \
+             Runbook: The memory graph is high.",
+        )
+    } else if now.resident_bytes.is_none_or(is_most) {
+        (
+            "It is not the session store",
+            "The kernel kills at the limit. It is this process, but not its sessions: the allocator or \
+             the application. Runbook: The memory graph is high.",
+        )
+    } else {
+        (
+            "It is not the session store",
+            "The kernel kills at the limit. It is not this process either: look at its neighbours in \
+             the container. Runbook: The memory graph is high.",
+        )
+    };
+    let percent = (100.0 * now.container_fill()) as u64;
+    let (held, used) = (written(held), written(used));
+    let text = format!(
+        "{answer}: the container is at {percent} % of its memory limit; sessions hold {held} of its \
+         {used}."
+    );
+    (text, next)
+}
+
+/// A number of bytes as the page writes it, with two digits or more.
+fn written(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let (unit, shift) = units.into_iter().find(|(_, shift)| bytes >> shift > 0).unwrap_or(("B", 0));
+    let amount = bytes as f64 / (1_u64 << shift) as f64;
+    let digits = usize::from(shift > 0 && amount < 10.0);
+    format!("{amount:.digits$} {unit}")
+}
+
+fn bad(text: impl Into<String>, next: &'static str) -> Verdict {
+    Verdict { level: "bad", text: text.into(), next }
+}
+
+fn watch(text: impl Into<String>, next: &'static str) -> Verdict {
+    Verdict { level: "watch", text: text.into(), next }
 }
 
 #[cfg(test)]
@@ -129,8 +212,75 @@ mod tests {
     fn what_happened_before_the_window_is_forgiven() {
         let evicted = Sample { evicted: 5, rejected: 5, ..sample() };
         judged(&[evicted.clone(), evicted.clone()], "ok", "is not");
-        judged(&[evicted.clone(), Sample { evicted: 6, ..evicted.clone() }], "bad", "logged out");
+        judged(&[evicted.clone(), Sample { evicted: 6, ..evicted.clone() }], "watch", "logged out");
         judged(&[evicted.clone(), Sample { rejected: 6, ..evicted }], "watch", "refused");
         judged(&[Sample { retired_oldest_s: 61.0, ..sample() }], "watch", "let go");
+        let failed = Sample { given_back_failures: 1, ..sample() };
+        judged(&[failed.clone(), failed.clone()], "ok", "is not");
+        judged(&[sample(), failed], "watch", "given back");
+    }
+
+    /// A container with a limit of 1,000 MiB.
+    fn crowded(container: u64, resident: u64, sessions: u64) -> Sample {
+        Sample {
+            bytes: sessions << 20,
+            max_bytes: 1 << 40,
+            resident_bytes: Some(resident << 20),
+            container_bytes: Some(container << 20),
+            limit_bytes: Some(1_000 << 20),
+            ..sample()
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_told_as_over() {
+        let before = Sample { sessions: 100, ..sample() };
+        let full = Sample { evicted: 50, ..before.clone() };
+        judged(&[before.clone(), full.clone()], "bad", "it is full");
+        let emptied = Sample { sessions: 0, bytes: 0, ..full.clone() };
+        judged(&[before, full, emptied], "watch", "it was full");
+    }
+
+    #[test]
+    fn a_container_near_its_limit_is_never_green() {
+        judged(&[crowded(749, 700, 100)], "ok", "is not");
+        judged(&[crowded(750, 700, 100)], "watch", "at 75 % of its memory limit");
+        judged(&[crowded(899, 700, 100)], "watch", "at 89 %");
+        judged(&[crowded(900, 700, 100)], "bad", "at 90 %");
+        judged(&[Sample { limit_bytes: None, ..crowded(900, 700, 100) }], "ok", "is not");
+        judged(&[Sample { container_bytes: None, ..crowded(900, 700, 100) }], "ok", "is not");
+    }
+
+    #[test]
+    fn the_verdict_on_a_container_says_whose_the_memory_is() {
+        let judged = |sample: Sample, is_or_not: &str, share: &str, next: &str| {
+            let verdict = verdict([sample].iter());
+            assert!(verdict.text.starts_with(is_or_not), "{verdict:?}");
+            assert!(verdict.text.contains(share) && verdict.next.contains(next), "{verdict:?}");
+        };
+        judged(crowded(920, 900, 700), "It is the", "hold 700 MiB of its 920 MiB", "lower");
+        judged(crowded(920, 900, 5), "It is not", "hold 5.0 MiB of its", "allocator");
+        judged(crowded(920, 100, 5), "It is not", "hold 5.0 MiB of its", "neighbours");
+        let unknown = Sample { resident_bytes: None, ..crowded(920, 0, 0) };
+        judged(unknown, "It is not", "hold 0 B of its 920 MiB", "this process");
+        // Removed sessions that are still being read are held, too.
+        let retired = Sample { retired_bytes: 600 << 20, ..crowded(920, 900, 100) };
+        judged(retired, "It is the", "hold 700 MiB", "lower");
+    }
+
+    #[test]
+    fn a_fault_of_the_store_goes_before_the_container_and_the_container_before_a_full_store() {
+        let late = Sample { overdue: 1, ..crowded(950, 900, 100) };
+        judged(&[late.clone(), late.clone(), late], "bad", "past their deadline");
+        let full = Sample { sessions: 100, ..crowded(950, 900, 100) };
+        judged(&[full.clone(), Sample { evicted: 1, ..full }], "bad", "of its memory limit");
+        let full = Sample { sessions: 100, ..crowded(800, 700, 100) };
+        judged(&[full], "bad", "nearly full");
+    }
+
+    #[test]
+    fn bytes_are_written_as_the_page_writes_them() {
+        let texts = [0, 1_023, 1_024, 2_560 << 10, 100 << 20, 3 << 29].map(written);
+        assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "2.5 MiB", "100 MiB", "1.5 GiB"]);
     }
 }

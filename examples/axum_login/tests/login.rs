@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::Value;
-use sundown::ManualClock;
+use sundown::{ManualClock, ProcessMemory};
 use sundown_axum_login::{Limits, app, store};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -27,19 +27,41 @@ struct Service {
 
 impl Service {
     fn start(sessions: usize) -> Self {
+        Self::start_in(sessions, roomy)
+    }
+
+    fn start_in(sessions: usize, memory: fn() -> ProcessMemory) -> Self {
         let clock = ManualClock::new();
         let limits = Limits { idle: IDLE, live: LIVE, sessions, bytes: 1 << 20 };
         let store = store(limits, clock.clone()).expect("the limits are sane");
         let runtime = Runtime::new().expect("threads can be made");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        runtime.spawn(async move { axum::serve(listener, app(&store, recorder())).await });
+        let serve = async move { axum::serve(listener, app(&store, recorder(), memory)).await };
+        runtime.spawn(serve);
         Self { address, clock, _runtime: runtime }
     }
 
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// The process in a container of 1,000 MiB, of which so many are in use.
+fn container(used: u64) -> ProcessMemory {
+    let mut memory = ProcessMemory::default();
+    memory.resident_bytes = Some(300 << 20);
+    memory.container_bytes = Some(used << 20);
+    memory.limit_bytes = Some(1_000 << 20);
+    memory
+}
+
+fn roomy() -> ProcessMemory {
+    container(400)
+}
+
+fn crowded() -> ProcessMemory {
+    container(950)
 }
 
 /// The process has one recorder.
@@ -61,8 +83,10 @@ fn prometheus_finds_every_metric_that_the_alerts_ask_for() {
     let asked: Vec<&str> = words.filter(|word| word.starts_with("sundown_")).collect();
     assert!(asked.len() > 8, "{asked:?}");
     for name in asked {
-        let line = format!("\n{name}{{cache=\"sessions\"");
-        assert!(scraped.contains(&line), "{name} is not among\n{scraped}");
+        // The process's figures have no label.
+        let lines = [format!("\n{name}{{cache=\"sessions\""), format!("\n{name} ")];
+        let is_there = lines.iter().any(|line| scraped.contains(line));
+        assert!(is_there, "{name} is not among\n{scraped}");
     }
 }
 
@@ -88,6 +112,26 @@ fn the_status_page_is_told_what_the_store_holds() {
     let latest = news["samples"].as_array().and_then(|samples| samples.last()).expect("one");
     assert_eq!((&latest["sessions"], &latest["idle"]), (&0.into(), &3.into()), "{news}");
     assert_eq!((&latest["overdue"], &latest["unaccounted"]), (&0.into(), &0.into()), "{news}");
+}
+
+#[test]
+fn the_status_page_is_told_whose_the_memory_is_when_the_container_is_near_its_limit() {
+    let service = Service::start_in(100, crowded);
+    let browser = Browser::new(&service);
+    browser.log_in("ada");
+    let news = wait_for(&service, |news| news["samples"][0]["sessions"] == 1);
+    assert_eq!(news["level"], "bad", "{news}");
+    let (text, next) = (news["text"].as_str(), news["next"].as_str());
+    let not_it = "It is not the session store: the container is at 95 % of its memory limit";
+    assert!(text.is_some_and(|text| text.starts_with(not_it)), "{news}");
+    assert!(next.is_some_and(|next| next.contains("neighbours")), "{news}");
+    let latest = &news["samples"][0];
+    assert_eq!(latest["resident_bytes"], 300 << 20, "{news}");
+    assert_eq!(latest["container_bytes"], 950 << 20, "{news}");
+    assert_eq!(latest["limit_bytes"], 1_000 << 20, "{news}");
+
+    let scraped = browser.see("/metrics");
+    assert!(scraped.contains("\nsundown_container_memory_limit_bytes 1048576000\n"), "{scraped}");
 }
 
 /// The first news of a new visitor that are as wanted; gives up when the client does, in a minute.

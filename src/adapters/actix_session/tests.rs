@@ -208,3 +208,28 @@ fn nothing_prints_a_key_or_a_session() {
     let printed = format!("{live} {late} {late:?} {malformed} {malformed:?}");
     assert!(!printed.contains(key.as_ref()) && !printed.contains("hunter2"), "{printed}");
 }
+
+#[test]
+fn a_cap_on_weight_alone_is_one_in_bytes() {
+    let unbounded = || Cache::builder().clock(ManualClock::new()).reaper(Reaper::Manual);
+    let store = SundownActixStore::new(unbounded().max_weight(10_000)).unwrap();
+    saved(&store, HOUR);
+    let state = state("ada");
+    let inline = (size_of::<SessionId>() + size_of::<SessionState>()) as u64;
+    let owned = state_bytes(&state) - size_of::<SessionState>() as u64;
+    let overhead = store.cache().weight() - inline - owned;
+    assert!((80..=120).contains(&overhead), "{overhead} bytes");
+    let heavy = SessionState::from([("text".to_owned(), "x".repeat(10_000))]);
+    let refused = refusal(block_on(store.save(heavy, &HOUR)));
+    assert_eq!(refused, Refusal::NotTaken(Reason::TooHeavy));
+
+    // Whoever says what weighs how much is asked.
+    let own = unbounded().max_weight(10_000).weigher(|_, _| 7);
+    let store = SundownActixStore::new(own).unwrap();
+    saved(&store, HOUR);
+    assert_eq!(store.cache().weight(), 7);
+    // And without a cap on weight, sessions are counted.
+    let store = SundownActixStore::new(unbounded().max_entries(10)).unwrap();
+    saved(&store, HOUR);
+    assert_eq!(store.cache().weight(), 1);
+}

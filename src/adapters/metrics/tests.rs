@@ -120,6 +120,62 @@ fn every_figure_is_published_under_its_name() {
 }
 
 #[test]
+fn what_was_given_back_is_published() {
+    let (told, mut stats) = (Told::default(), Stats::default());
+    with_local_recorder(&told, || Publisher::new("web").publish(&stats));
+    assert_eq!(told.total("sundown_given_back_total{cache=web}"), 0);
+    assert_eq!(told.level("sundown_given_back_last_bytes{cache=web}"), 0.0);
+
+    stats.given_back.count = 3;
+    stats.given_back.failures = 2;
+    stats.given_back.last_took = Duration::from_millis(250);
+    stats.given_back.last_bytes = 1 << 30;
+    with_local_recorder(&told, || Publisher::new("web").publish(&stats));
+    assert_eq!(told.total("sundown_given_back_total{cache=web}"), 3);
+    assert_eq!(told.total("sundown_given_back_failures_total{cache=web}"), 2);
+    assert_eq!(told.level("sundown_given_back_last_seconds{cache=web}"), 0.25);
+    assert_eq!(told.level("sundown_given_back_last_bytes{cache=web}"), f64::from(1 << 30));
+}
+
+/// A process in a container with a limit.
+fn process() -> ProcessMemory {
+    ProcessMemory {
+        resident_bytes: Some(600),
+        container_bytes: Some(700),
+        limit_bytes: Some(1_000),
+    }
+}
+
+#[test]
+fn the_memory_of_the_process_is_published_once_and_not_for_each_cache() {
+    let told = Told::default();
+    with_local_recorder(&told, || {
+        let publishers = [Publisher::new("web"), Publisher::new("api")];
+        for publisher in publishers {
+            publisher.publish(&Stats::default());
+        }
+        publish_process(&process());
+    });
+    assert_eq!(told.level("sundown_process_resident_bytes{}"), 600.0);
+    assert_eq!(told.level("sundown_container_memory_bytes{}"), 700.0);
+    assert_eq!(told.level("sundown_container_memory_limit_bytes{}"), 1_000.0);
+    let about = |name: &String| name.contains("process") || name.contains("container");
+    assert_eq!(told.names().iter().filter(|name| about(name)).count(), 3);
+}
+
+#[test]
+fn what_the_platform_does_not_tell_is_not_published() {
+    let told = Told::default();
+    with_local_recorder(&told, || {
+        publish_process(&ProcessMemory::default());
+        assert!(told.names().is_empty(), "{:?}", told.names());
+        publish_process(&ProcessMemory { limit_bytes: None, ..process() });
+    });
+    let published = ["sundown_container_memory_bytes", "sundown_process_resident_bytes"];
+    assert_eq!(told.names(), published);
+}
+
+#[test]
 fn gauges_are_set_again_though_nothing_has_moved() {
     let (told, cache) = (Told::default(), cache(&ManualClock::new()));
     with_local_recorder(&told, || {
@@ -136,7 +192,10 @@ fn gauges_are_set_again_though_nothing_has_moved() {
 fn names_follow_the_rules_and_are_described_and_no_label_carries_an_id() {
     let (told, cache) = (Told::default(), cache(&ManualClock::new()));
     cache.insert("secret-1", 1).unwrap();
-    with_local_recorder(&told, || Publisher::new("web").publish(&cache.stats()));
+    with_local_recorder(&told, || {
+        Publisher::new("web").publish(&cache.stats());
+        publish_process(&process());
+    });
     let described = told.described.lock().unwrap();
     for name in told.names() {
         assert!(name.starts_with("sundown_") && described.contains(&name), "{name}");

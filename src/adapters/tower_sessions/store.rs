@@ -22,6 +22,8 @@ use async_trait::async_trait;
 use super::framework::SessionStore;
 use super::framework::session::{Id, Record};
 use super::framework::session_store::{Error, ExpiredDeletion, Result};
+use super::weight::record_bytes;
+use crate::adapters::footprint::weighed_in_bytes;
 use crate::adapters::lifespan::{BIRTH_KEY, Birth, Lifespan, wall_ns};
 use crate::adapters::refusal::Refusal;
 use crate::builder::Builder;
@@ -103,8 +105,10 @@ impl SundownStore {
     /// A store on a cache of its own: what to give to the session layer.
     ///
     /// Whatever the builder can do is there, such as an
-    /// [`on_removal`](crate::Builder::on_removal) that sees each session end, and a
-    /// [`weigher`](crate::Builder::weigher).
+    /// [`on_removal`](crate::Builder::on_removal) that sees each session end. With a
+    /// [`max_weight`](crate::Builder::max_weight) and no weigher, the weight is in bytes: the id's,
+    /// the record's by [`record_bytes`], and the cache's own
+    /// [for it](crate::Builder::count_overhead).
     ///
     /// # Errors
     ///
@@ -193,6 +197,7 @@ impl SundownStore {
         builder: Builder<Id, Record>,
         wall: fn() -> i128,
     ) -> std::result::Result<Self, BuildError> {
+        let builder = weighed_in_bytes(builder, record_bytes);
         let lifespan = Arc::new(Lifespan::of(&builder, wall())?);
         Ok(Self { sessions: builder.build()?, tombstones: None, lifespan, wall })
     }

@@ -444,3 +444,31 @@ fn nothing_prints_an_id_or_a_record() {
         assert!(!printed.contains(&secret), "{printed}");
     }
 }
+
+#[test]
+fn a_cap_on_weight_alone_is_one_in_bytes() {
+    let unbounded = || Cache::builder().clock(ManualClock::new()).reaper(Reaper::Manual);
+    let too_heavy = Refusal::NotTaken(crate::error::Reason::TooHeavy);
+    for make in [SundownStore::new, SundownStore::caching] {
+        let store = make(unbounded().max_weight(10_000)).unwrap();
+        let mut record = created(&store, HOUR);
+        let told = store.cache().read(&record.id, record_bytes).unwrap() + size_of::<Id>() as u64;
+        let overhead = store.cache().weight() - told;
+        assert!((80..=120).contains(&overhead), "{overhead} bytes");
+        record.data.insert("text".into(), "x".repeat(1_000).into());
+        block_on(store.save(&record)).unwrap();
+        let told = store.cache().read(&record.id, record_bytes).unwrap() + size_of::<Id>() as u64;
+        assert_eq!(store.cache().weight(), told + overhead);
+        record.data.insert("text".into(), "x".repeat(10_000).into());
+        refuses(block_on(store.save(&record)), too_heavy);
+
+        // Whoever says what weighs how much is asked.
+        let store = make(unbounded().max_weight(10_000).weigher(|_, _| 7)).unwrap();
+        created(&store, HOUR);
+        assert_eq!(store.cache().weight(), 7);
+        // And without a cap on weight, sessions are counted.
+        let store = make(unbounded().max_entries(10)).unwrap();
+        created(&store, HOUR);
+        assert_eq!(store.cache().weight(), 1);
+    }
+}

@@ -8,7 +8,7 @@ use tower_sessions_core_0_15 as framework;
 /// What the shared source's examples are compiled against.
 macro_rules! example_imports {
     () => {
-        "use sundown::{Cache, tower_sessions_0_15::SundownStore};\n\
+        "use sundown::{Cache, tower_sessions_0_15::{SundownStore, record_bytes}};\n\
          # use tower_sessions_core_0_15 as tower_sessions;"
     };
 }
@@ -16,5 +16,9 @@ macro_rules! example_imports {
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "store.rs"]
 mod store;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "weight.rs"]
+mod weight;
 
 pub use store::SundownStore;
+pub use weight::record_bytes;

@@ -111,6 +111,37 @@ fn a_stalled_reader_is_told_of_once_and_once_when_it_is_over() {
 }
 
 #[test]
+fn memory_given_back_is_told_of_once_and_so_is_a_failure() {
+    let (told, mut watch, mut stats) =
+        (Told::default(), GiveBackWatch::default(), Stats::default());
+    stats.given_back.count = 5;
+    with_default(told.clone(), || {
+        for _ in 0..3 {
+            watch.look(&stats);
+        }
+        assert!(told.take().is_empty(), "what was before the first look is old");
+        stats.given_back.count = 7;
+        stats.given_back.last_bytes = 4_096;
+        stats.given_back.last_took = Duration::from_millis(250);
+        for _ in 0..3 {
+            watch.look(&stats);
+        }
+        let events = told.take();
+        let [(Level::INFO, event)] = &events[..] else { panic!("{events:?}") };
+        for field in ["times=2", "took_seconds=0.25", "bytes=4096"] {
+            assert!(event.contains(field), "{field}: {event}");
+        }
+        stats.given_back.failures = 1;
+        for _ in 0..3 {
+            watch.look(&stats);
+        }
+        let events = told.take();
+        let [(Level::WARN, event)] = &events[..] else { panic!("{events:?}") };
+        assert!(event.contains("times=1") && !event.contains("bytes"), "{event}");
+    });
+}
+
+#[test]
 fn each_change_of_pressure_is_told_and_no_session_is() {
     let (told, clock) = (Told::default(), ManualClock::new());
     let cache = Cache::builder().max_entries(100).clock(clock.clone()).reaper(Reaper::Manual);

@@ -1,9 +1,12 @@
 //! The heap, counted. What is counted is what is asked for, so that no allocator's habits blur it.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+#[path = "../../../../common/heap.rs"]
+mod counting;
+
+pub(crate) use counting::requested as bytes;
 
 pub const SESSIONS: usize = 100_000;
 
@@ -12,32 +15,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sealed bags of the epoch collector, its registered threads, and what the harness allocates.
 const SLACK_BYTES: i64 = 64 << 10;
-
-static BYTES: AtomicI64 = AtomicI64::new(0);
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged; the counter touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as i64, Ordering::SeqCst);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as i64, Ordering::SeqCst);
-        // SAFETY: the caller got `memory` from `alloc` with this layout, so the system gave it.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-pub fn bytes() -> i64 {
-    BYTES.load(Ordering::SeqCst)
-}
 
 /// A test that fills nothing would see it come back.
 #[track_caller]
