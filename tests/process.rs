@@ -1,5 +1,5 @@
 //! What a cache does to the process that it lives in: signals, forks, the reaper's stack. Each test
-//! runs in a process of its own, on its main thread, with no other test beside it.
+//! runs in a process of its own, with no other test beside it.
 //!
 //! The bounds are generous: the machine may be busy.
 
@@ -22,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const PATIENCE: Duration = Duration::from_secs(20);
 const CHILDREN: usize = 20;
 
-/// Runs `test` as the main thread of a process of its own.
+/// Runs `test` in a process of its own, beside no thread but the harness's, which waits.
 fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
     const CHILD: &str = "SUNDOWN_PROCESS_TEST";
     if std::env::var_os("ASAN_OPTIONS").is_some() {
@@ -30,7 +30,6 @@ fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
     } else if std::env::var(CHILD).as_deref() == Ok(name) {
         test();
     } else {
-        // With one test thread the harness starts none, and the test has the main one.
         let child = Command::new(std::env::current_exe().expect("a test knows its program"))
             .args([name, "--exact", "--test-threads=1", "--nocapture"])
             .env(CHILD, name)
@@ -93,23 +92,31 @@ mod signals {
     }
 }
 
-/// A service builds its cache, then has its main thread block the signals that it wants to wait for.
+/// A service builds its cache, then has its main thread block the signals that it wants to wait for. The
+/// harness has a thread beside the test's, which would take them: a fork leaves it behind.
 #[test]
 fn a_signal_that_main_blocks_after_the_build_is_left_to_main() {
     let name = "a_signal_that_main_blocks_after_the_build_is_left_to_main";
     in_a_process_of_its_own(name, || {
-        let cache = Sessions::builder().max_entries(10).time_to_live(HOUR).build().unwrap();
-        cache.insert(1, Arc::new(1)).unwrap();
-        let wanted = [libc::SIGUSR1, libc::SIGTERM];
-        for signal in wanted {
-            assert!(!signals::is_blocked(signal), "the builder's own mask is as it was");
-        }
-        signals::block(&wanted);
-        for signal in wanted {
-            signals::raise_for_the_process(signal);
-            assert_eq!(signals::wait_for(&wanted, PATIENCE), Some(signal));
-        }
-        assert!(cache.get(&1).is_some());
+        let service = fork(|| {
+            let cache = Sessions::builder().max_entries(10).time_to_live(HOUR).build().unwrap();
+            cache.insert(1, Arc::new(1)).unwrap();
+            let wanted = [libc::SIGUSR1, libc::SIGTERM];
+            for signal in wanted {
+                assert!(!signals::is_blocked(signal), "the builder's own mask is as it was");
+            }
+            signals::block(&wanted);
+            while cache.stats().reaper_wakeups == 0 {
+                // Its thread would take one as soon as it runs.
+                thread::sleep(Duration::from_millis(1));
+            }
+            for signal in wanted {
+                signals::raise_for_the_process(signal);
+                assert_eq!(signals::wait_for(&wanted, PATIENCE), Some(signal));
+            }
+            assert!(cache.get(&1).is_some());
+        });
+        assert_eq!(ending(service), Some(Ok(0)));
     });
 }
 
