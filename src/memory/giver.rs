@@ -62,13 +62,13 @@ impl Giver {
                 prepare_trim();
                 Arc::default()
             });
-            Self { way: Arc::new(trim), book: book.clone(), in_vain: Arc::default() }
+            Self { way: Arc::new(trim), book: book.clone(), in_vain: Arc::new(AtomicU32::new(0)) }
         })
     }
 
     /// By a call of the user's.
     pub(crate) fn by(way: Arc<dyn Fn() + Send + Sync>) -> Self {
-        Self { way, book: Arc::default(), in_vain: Arc::default() }
+        Self { way, book: Arc::default(), in_vain: Arc::new(AtomicU32::new(0)) }
     }
 
     /// Whether memory can be given back for a fall that last grew at `grew_ns`.
