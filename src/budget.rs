@@ -94,6 +94,11 @@ impl Budget {
         });
     }
 
+    /// Whether room can be given back without waiting for anybody.
+    pub(crate) fn is_free(&self) -> bool {
+        self.news.as_ref().is_none_or(|news| news.is_free())
+    }
+
     /// What noticing takes in memory, beside the budget itself.
     pub(crate) fn news_bytes(&self) -> usize {
         let scales = self.entries.bytes() + self.weight.bytes();

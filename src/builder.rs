@@ -1,14 +1,18 @@
 //! The settings of a cache, and what is wrong with them.
 
+mod levels;
+mod shards;
 mod weight;
 
 use core::fmt;
 use core::time::Duration;
-use std::thread::available_parallelism;
 
-use crate::error::{BuildError, MOST_PRESSURE_LEVELS, MOST_SHARDS};
+use self::levels::check_levels;
+use self::shards::default_shards;
+use crate::error::{BuildError, MOST_SHARDS};
 use crate::lifetime::{LONGEST, Spans};
 use crate::memory::GiveBack;
+use crate::platform::IS_BARE;
 use crate::platform::clock::{Clock, NEVER_NS, nanos};
 use crate::platform::hasher::RandomState;
 use crate::pressure::{OnPressure, Pressure};
@@ -46,9 +50,11 @@ pub struct Builder<K, V, S = RandomState> {
     pub(crate) on_pressure: Option<(Vec<f64>, Box<OnPressure>)>,
     pub(crate) on_full: OnFull,
     pub(crate) reaper: Reaper,
+    pub(crate) reaper_stack_bytes: Option<usize>,
     pub(crate) give_back: GiveBack,
     pub(crate) clock: Clock,
     pub(crate) hasher: S,
+    has_hasher: bool,
     time_to_live: Option<Duration>,
     time_to_idle: Option<Duration>,
     resolution: Duration,
@@ -66,9 +72,11 @@ impl<K, V> Builder<K, V> {
             on_pressure: None,
             on_full: OnFull::default(),
             reaper: Reaper::default(),
+            reaper_stack_bytes: None,
             give_back: GiveBack::default(),
             clock: Clock::default(),
-            hasher: RandomState::new(),
+            hasher: RandomState::preset(),
+            has_hasher: !IS_BARE,
             time_to_live: None,
             time_to_idle: None,
             resolution: DEFAULT_RESOLUTION,
@@ -123,14 +131,17 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Calls `listener` with key, value and cause of each session that leaves: exactly once,
-    /// however it leaves, also when the cache is dropped.
+    /// Calls `listener` with key, value and cause of each session that leaves: exactly once, however
+    /// it leaves, also when the cache is dropped.
     ///
     /// It is called outside every lock, one call at a time for any one key and in the order of that
     /// key's removals, mostly by the reaper's thread. It may call the cache, which it keeps as a
     /// [`WeakCache`](crate::WeakCache): a handle would be a cycle that keeps the cache alive. If it
     /// panics, [`Stats::listener_panics`](crate::Stats::listener_panics) counts it and the next
     /// event is delivered as usual.
+    ///
+    /// A cache in a `static` is never dropped, and what is left in it at the end of the process is told
+    /// to nobody: call [`close`](crate::Cache::close) before `main` returns.
     ///
     /// With a listener, a session that is removed while a closure reads it holds back the events of
     /// later sessions of the same key, and only those, until the closure ends.
@@ -193,6 +204,19 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// How large the stack of a cache's own reaper thread is: 64 KiB to 1 GiB. By default it is the
+    /// standard library's: 2 MiB, or what the environment's `RUST_MIN_STACK` says.
+    ///
+    /// Listeners and destructors run on it. A destructor that recurses, as that of a list of boxes,
+    /// one inside the other, does so once for each link: tens of thousands fill 2 MiB, and then the
+    /// process aborts. The reaper is not alone: a call that evicts, removes or closes runs destructors
+    /// too, on its caller's stack. So where links come from outside, write a destructor that loops.
+    /// The system provides memory for the part that is used only.
+    pub fn reaper_stack_bytes(mut self, bytes: usize) -> Self {
+        self.reaper_stack_bytes = Some(bytes);
+        self
+    }
+
     /// How free memory goes back to the operating system after many sessions have left; by default
     /// [`GiveBack::Auto`].
     ///
@@ -252,9 +276,11 @@ impl<K, V, S> Builder<K, V, S> {
             on_pressure: self.on_pressure,
             on_full: self.on_full,
             reaper: self.reaper,
+            reaper_stack_bytes: self.reaper_stack_bytes,
             give_back: self.give_back,
             clock: self.clock,
             hasher,
+            has_hasher: true,
             time_to_live: self.time_to_live,
             time_to_idle: self.time_to_idle,
             resolution: self.resolution,
@@ -264,6 +290,12 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Turns what was set into what the engine needs, after which no number is checked again.
     pub(crate) fn check(&self) -> Result<Checked, BuildError> {
+        if IS_BARE && self.clock.runs() {
+            return Err(BuildError::NoClock);
+        }
+        if !self.has_hasher {
+            return Err(BuildError::NoRandomness);
+        }
         if self.max_entries.is_none() && self.max_weight.is_none() {
             return Err(BuildError::Unbounded);
         }
@@ -283,6 +315,11 @@ impl<K, V, S> Builder<K, V, S> {
         }
         if !(FINEST_RESOLUTION..=COARSEST_RESOLUTION).contains(&self.resolution) {
             return Err(BuildError::Resolution(self.resolution));
+        }
+        if let Some(bytes) = self.reaper_stack_bytes {
+            if !(LEAST_STACK_BYTES..=MOST_STACK_BYTES).contains(&bytes) {
+                return Err(BuildError::ReaperStack(bytes));
+            }
         }
         if let Some((levels, _)) = &self.on_pressure {
             check_levels(levels)?;
@@ -310,33 +347,6 @@ pub(crate) struct Checked {
     pub(crate) shards: usize,
 }
 
-fn check_levels(levels: &[f64]) -> Result<(), BuildError> {
-    if !(1..=MOST_PRESSURE_LEVELS).contains(&levels.len()) {
-        return Err(BuildError::PressureLevelCount(levels.len()));
-    }
-    // What is not a number is not inside either.
-    let is_inside = |level: f64| level > 0.0 && level < 1.0;
-    if let Some(&level) = levels.iter().find(|&&level| !is_inside(level)) {
-        return Err(BuildError::PressureLevel(level));
-    }
-    if !levels.is_sorted_by(|lower, higher| lower < higher) {
-        return Err(BuildError::PressureLevelOrder);
-    }
-    Ok(())
-}
-
-fn default_shards(max_entries: Option<usize>) -> usize {
-    let for_cores = 4 * available_parallelism().map_or(1, usize::from);
-    let shards = match max_entries {
-        Some(entries) => {
-            let for_growth = entries.div_ceil(SHARD_ENTRIES);
-            for_growth.max(for_cores.min(entries.div_ceil(LEAST_SHARD_ENTRIES)))
-        }
-        None => for_cores.max(SHARDS_BY_WEIGHT),
-    };
-    shards.min(MOST_SHARDS).next_power_of_two()
-}
-
 impl<K, V, S> fmt::Debug for Builder<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -348,6 +358,7 @@ impl<K, V, S> fmt::Debug for Builder<K, V, S> {
             .field("resolution", &self.resolution)
             .field("on_full", &self.on_full)
             .field("reaper", &self.reaper)
+            .field("reaper_stack_bytes", &self.reaper_stack_bytes)
             .field("give_back", &self.give_back)
             .field("clock", &self.clock)
             .field("shards", &self.shards)
@@ -355,14 +366,11 @@ impl<K, V, S> fmt::Debug for Builder<K, V, S> {
     }
 }
 
+/// What the reaper itself needs, and a listener that does little.
+const LEAST_STACK_BYTES: usize = 64 << 10;
+/// Ten million links of a list. More is a slip, and a 32-bit machine has no room for it.
+const MOST_STACK_BYTES: usize = 1 << 30;
 const DEFAULT_RESOLUTION: Duration = Duration::from_millis(10);
 /// What a touch is recorded to: finer ticks would promise what touches cannot keep.
 const FINEST_RESOLUTION: Duration = Duration::from_millis(1);
 const COARSEST_RESOLUTION: Duration = Duration::from_secs(3_600);
-/// Rebuilding a table reads every entry's hash, a cache miss each: 16,384 take about half a
-/// millisecond.
-const SHARD_ENTRIES: usize = 16_384;
-/// Smaller shards cost more memory than they save in contention.
-const LEAST_SHARD_ENTRIES: usize = 64;
-/// What is left to do where only the weight is capped: enough for a million sessions.
-const SHARDS_BY_WEIGHT: usize = 64;

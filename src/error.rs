@@ -107,6 +107,12 @@ pub enum BuildError {
     PressureLevel(f64),
     /// The levels of `on_pressure` do not ascend.
     PressureLevelOrder,
+    /// The target has no clock of its own, as `wasm32-unknown-unknown`, and none was given.
+    NoClock,
+    /// The target has no source of randomness, as `wasm32-unknown-unknown`, and no hasher was given.
+    NoRandomness,
+    /// The stack for the reaper's thread is under 64 KiB or over 1 GiB.
+    ReaperStack(usize),
     /// The reaper's thread could not be started.
     Thread(std::io::Error),
 }
@@ -142,6 +148,33 @@ impl fmt::Display for BuildError {
                 "{given} shards are out of range: set 1 to {}, or leave it to the default",
                 crate::error::MOST_SHARDS
             ),
+            Self::PressureLevelCount(_) | Self::PressureLevel(_) | Self::PressureLevelOrder => {
+                self.fmt_level(f)
+            }
+            Self::NoClock => f.write_str(
+                "this target has no clock: set clock to a ManualClock and move it on by the host's",
+            ),
+            Self::NoRandomness => f.write_str(
+                "this target has no randomness to keep others from choosing keys that collide: set \
+                 hasher to RandomState::with_keys, with keys from the host",
+            ),
+            Self::ReaperStack(given) => write!(
+                f,
+                "a stack of {given} bytes for the reaper is out of range: set reaper_stack_bytes \
+                 to 64 KiB up to 1 GiB, or leave it unset"
+            ),
+            Self::Thread(_) => f.write_str(
+                "the reaper's thread could not be started: raise the limit on threads, or use \
+                 Reaper::Manual and call reap yourself",
+            ),
+        }
+    }
+}
+
+impl BuildError {
+    /// What is wrong with the levels of `on_pressure`.
+    fn fmt_level(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::PressureLevelCount(given) => write!(
                 f,
                 "{given} levels for on_pressure are out of range: give 1 to {}, or \
@@ -153,12 +186,8 @@ impl fmt::Display for BuildError {
                 "a level of {given} for on_pressure is no share of a cap: give levels above 0 and \
                  below 1, as 0.75 for three quarters"
             ),
-            Self::PressureLevelOrder => f.write_str(
+            _ => f.write_str(
                 "the levels for on_pressure do not ascend: give each once, the lowest first",
-            ),
-            Self::Thread(_) => f.write_str(
-                "the reaper's thread could not be started: raise the limit on threads, or use \
-                 Reaper::Manual and call reap yourself",
             ),
         }
     }

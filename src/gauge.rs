@@ -323,6 +323,11 @@ impl News {
         record.is_telling = false;
     }
 
+    /// Whether nobody has the lock.
+    pub(crate) fn is_free(&self) -> bool {
+        self.record.try_lock().is_some()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         let record = self.record.lock();
         let tracks: usize = record.tracks.iter().map(|tracks| size_of_val(&**tracks)).sum();

@@ -16,6 +16,7 @@ use std::io;
 
 use crate::platform::clock::{Clock, NEVER_NS, Wake};
 use crate::platform::sync::{Arc, AtomicBool, AtomicU64, OnceLock, Ordering, park, thread};
+use crate::platform::thread::spawn as spawn_thread;
 
 /// When the reaper wants to wake, and how to wake it.
 #[derive(Debug)]
@@ -102,7 +103,8 @@ impl Wake for Alarm {
 }
 
 /// Starts the thread: `work` is called at once and then each time the alarm rings, until the alarm
-/// is stopped; `farewell` is called last. Nobody else may use the alarm before this returns.
+/// is stopped; `farewell` is called last. Nobody else may use the alarm before this returns. The stack
+/// is the standard library's default unless told.
 ///
 /// # Errors
 ///
@@ -110,11 +112,12 @@ impl Wake for Alarm {
 pub(crate) fn spawn(
     alarm: &Arc<Alarm>,
     clock: Clock,
+    stack_bytes: Option<usize>,
     mut work: impl FnMut() + Send + 'static,
     farewell: impl FnOnce() + Send + 'static,
 ) -> io::Result<thread::JoinHandle<()>> {
     let (sleeper, its_clock) = (alarm.clone(), clock.clone());
-    let thread = thread::Builder::new().name(THREAD_NAME.into()).spawn(move || {
+    let thread = spawn_thread(THREAD_NAME, stack_bytes, move || {
         while !sleeper.is_stopped() {
             work();
             sleeper.sleep(&its_clock);

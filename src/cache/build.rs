@@ -69,7 +69,7 @@ where
         core.giver = has_reaper.then(|| self.give_back.giver()).flatten();
         let cache = Cache { core: Arc::new(core) };
         if has_reaper {
-            cache.start_reaper(self.clock)?;
+            cache.start_reaper(self.clock, self.reaper_stack_bytes)?;
         }
         Ok(cache)
     }
@@ -81,7 +81,7 @@ where
     V: Send + Sync + 'static,
     S: Send + Sync + 'static,
 {
-    fn start_reaper(&self, clock: Clock) -> Result<(), BuildError> {
+    fn start_reaper(&self, clock: Clock, stack_bytes: Option<usize>) -> Result<(), BuildError> {
         let (worker, last) = (self.core.clone(), self.core.clone());
         let farewell = move || {
             // Relaxed: exact when it is zero, for handles do not come back from there; otherwise
@@ -92,9 +92,8 @@ where
         };
         let mut round = Round::through(self.core.shards.len());
         let work = move || worker.reaper_pass(&mut round);
-        let thread =
-            reaper::spawn(&self.core.alarm, clock, work, farewell).map_err(BuildError::Thread)?;
-        *self.core.reaper.lock() = Some(thread);
+        let thread = reaper::spawn(&self.core.alarm, clock, stack_bytes, work, farewell);
+        *self.core.reaper.lock() = Some(thread.map_err(BuildError::Thread)?);
         Ok(())
     }
 }

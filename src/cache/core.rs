@@ -13,6 +13,7 @@ use crate::platform::stripe::Tally;
 use crate::platform::sync::{
     Arc, AtomicU64, AtomicUsize, DrainGuard, Mutex, Ticket, is_pinned, ripen, thread, turn_epoch,
 };
+use crate::platform::thread::Home;
 use crate::reaper::Alarm;
 use crate::removal::{OnFull, RemovalCause};
 use crate::shard::{After, Drained, Shard, Shared};
@@ -34,6 +35,8 @@ pub(crate) struct Core<K, V, S> {
     /// User handles; the reaper's own share of the core does not count.
     pub(super) handles: AtomicUsize,
     pub(super) reaper: Mutex<Option<thread::JoinHandle<()>>>,
+    /// The process that the reaper's thread is in.
+    pub(super) home: Home,
     /// What gives free memory back; none without a reaper.
     pub(super) giver: Option<Giver>,
     /// The greatest population that was noticed since memory was last given back.
@@ -156,17 +159,37 @@ impl<K, V, S> Core<K, V, S> {
 
     /// The end: no handle is left, so nobody is inside, and everything is freed.
     pub(super) fn finish(&self) {
+        self.free_all();
+        self.give_back_at_the_end();
+    }
+
+    fn free_all(&self) {
         self.shut();
         // Where this thread is inside a drain of this cache, it is marked already.
         let _drain = self.shared.drain_guard();
         for shard in &self.shards {
             shard.drain_all(&self.shared);
         }
-        self.give_back_at_the_end();
     }
 
-    /// The last handle has gone.
-    pub(super) fn retire_core(&self) {
+    /// The end in a forked child, where no thread of the parent's but this one exists. False, and
+    /// nothing is freed, if another one had a lock when the parent forked: it keeps that for ever.
+    fn finish_after_fork(&self) -> bool {
+        let is_free =
+            self.shared.budget.is_free() && self.shards.iter().all(|shard| shard.is_free());
+        if is_free {
+            self.free_all();
+        }
+        is_free
+    }
+
+    /// The last handle has gone. False if what is left must not be touched any more.
+    pub(super) fn retire_core(&self) -> bool {
+        if self.home.is_elsewhere() {
+            // To join what does not exist is a fault, and to detach it too.
+            core::mem::forget(self.reaper.lock().take());
+            return self.finish_after_fork();
+        }
         self.alarm.stop();
         let reaper = self.reaper.lock().take();
         match reaper {
@@ -181,6 +204,7 @@ impl<K, V, S> Core<K, V, S> {
             }
             None => self.finish(),
         }
+        true
     }
 }
 
@@ -218,6 +242,7 @@ impl<K, V, S> Core<K, V, S> {
             coldness: Mutex::new(Coldness::new(checked.shards)),
             handles: AtomicUsize::new(1),
             reaper: Mutex::new(None),
+            home: Home::here(),
             giver: None,
             peak: AtomicU64::new(0),
         }

@@ -39,7 +39,23 @@ use crate::shard::Shard;
 /// do not let the sessions of two caches hold the last handles of each other: the two reapers would
 /// wait for each other.
 ///
+/// A `static` is never dropped: call [`close`](Self::close) before `main` returns. Else no listener
+/// hears of the sessions that are left, and the reaper may still free some, on its own thread, while
+/// the exit handlers of the program's libraries take down what a destructor needs.
+///
 /// See the [crate's documentation](crate) for what the cache promises.
+///
+/// # Forks
+///
+/// A process that forks its workers should do so first and build its caches in them: a fork takes no
+/// thread along but the one that called it, so a cache that was built before has no reaper in the
+/// child, and listeners and destructors run in both processes, for the copies of each.
+///
+/// A child of a parent whose other threads were not inside the cache can use it, call
+/// [`reap`](Self::reap), close and drop it. If some were reading, what the child removes may stay in
+/// its memory until the last handle is dropped, and what they were inside of for good. If some were
+/// writing, a lock may be taken for ever: an insertion, a removal or `close` may hang. Reads never do,
+/// nor does dropping the last handle: where a lock is taken it frees nothing.
 ///
 /// # Locking
 ///
@@ -115,8 +131,9 @@ impl<K, V, S> Clone for Cache<K, V, S> {
 impl<K, V, S> Drop for Cache<K, V, S> {
     fn drop(&mut self) {
         // AcqRel: what other handles did comes before the end, and the end after all of it.
-        if self.core.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.core.retire_core();
+        let is_last = self.core.handles.fetch_sub(1, Ordering::AcqRel) == 1;
+        if is_last && !self.core.retire_core() {
+            ::core::mem::forget(self.core.clone());
         }
     }
 }

@@ -143,7 +143,7 @@ where
     ///
     /// Waits until everything that no closure holds is freed and its events are delivered; but not
     /// when called from inside a `clone`, or a listener or destructor of any cache, which might wait
-    /// for each other.
+    /// for each other, nor in a [forked](Cache#forks) child.
     ///
     /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
     ///
@@ -166,7 +166,9 @@ where
                 shard.seal();
             }
             core.free_garbage();
-            let must_not_wait = is_pinned() || DrainGuard::is_any_active();
+            // In a forked child readers that do not exist may be in the way for ever.
+            let must_not_wait =
+                is_pinned() || DrainGuard::is_any_active() || core.home.is_elsewhere();
             if must_not_wait || !core.shards.iter().any(|shard| shard.is_dirty()) {
                 return;
             }

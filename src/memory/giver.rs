@@ -6,7 +6,8 @@ use std::panic::catch_unwind;
 
 use crate::platform::clock::{Clock, MILLI_NS, nanos};
 use crate::platform::memory::{CAN_TRIM, prepare_trim, resident_bytes, trim};
-use crate::platform::sync::{Arc, AtomicU32, Mutex, OnceLock, Ordering, park, thread};
+use crate::platform::sync::{Arc, AtomicU32, Mutex, OnceLock, Ordering, park};
+use crate::platform::thread;
 use crate::stats::GivenBack;
 
 /// Gives memory back, no more often than B3 allows.
@@ -61,13 +62,13 @@ impl Giver {
                 prepare_trim();
                 Arc::default()
             });
-            Self { way: Arc::new(trim), book: book.clone(), in_vain: Arc::default() }
+            Self { way: Arc::new(trim), book: book.clone(), in_vain: Arc::new(AtomicU32::new(0)) }
         })
     }
 
     /// By a call of the user's.
     pub(crate) fn by(way: Arc<dyn Fn() + Send + Sync>) -> Self {
-        Self { way, book: Arc::default(), in_vain: Arc::default() }
+        Self { way, book: Arc::default(), in_vain: Arc::new(AtomicU32::new(0)) }
     }
 
     /// Whether memory can be given back for a fall that last grew at `grew_ns`.
@@ -119,7 +120,7 @@ impl Giver {
     }
 
     fn start(&self, work: impl FnOnce() + Send + 'static) {
-        if thread::Builder::new().name(THREAD_NAME.into()).spawn(work).is_err() {
+        if thread::spawn(THREAD_NAME, None, work).is_err() {
             let mut book = self.book.lock();
             book.is_waited_for = false;
             book.enter(&Attempt::failed());

@@ -34,6 +34,16 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 
 /// What a cache measures lifetimes with; see [`Builder::clock`](crate::Builder::clock).
 ///
+/// # The coarse clock
+///
+/// Where the platform has a coarse clock, [`Clock::monotonic`] has reads take it: `get`, `read`, `peek`,
+/// `touch` and `contains_key`. They ask the exact clock only where the deadline is less than 250 ms
+/// away. That takes for granted that the coarse clock lags by less than those 250 ms; kernels promise
+/// one tick of their timer (1 to 10 ms), and 11 ms were seen on a virtual machine. Should it ever lag by
+/// more, those five serve a session late by as much as is over, and calls that ask the exact clock do
+/// not: `expires_in`, `for_each`, `retain` and all that take a lock. Nor does any call on a clock
+/// without a coarse variant.
+///
 /// # Examples
 ///
 /// ```
@@ -151,6 +161,29 @@ pub(crate) trait Wake: Send + Sync {
 /// A clock that moves only when it is told to: time travel for tests.
 ///
 /// Clones share one time, which starts at zero. It stops after 146 years.
+///
+/// Uses count by the millisecond, and those within the same one as equal: while the clock stands still,
+/// a use makes no session younger than another. A test of who is evicted moves it on by a millisecond
+/// between two uses:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sundown::{Cache, ManualClock, Reaper};
+/// let clock = ManualClock::new();
+/// let cache = Cache::builder().max_entries(2).clock(clock.clone()).reaper(Reaper::Manual).build()?;
+/// let tick = || clock.advance(Duration::from_millis(1));
+/// cache.insert("a", 1)?;
+/// cache.insert("b", 2)?;
+/// tick();
+/// cache.get("a");
+/// tick();
+/// cache.insert("c", 3)?;
+/// assert!(cache.contains_key("a") && !cache.contains_key("b"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// On a target without a clock, as `wasm32-unknown-unknown`, it is the only one, and is moved on by the
+/// host's.
 ///
 /// # Examples
 ///

@@ -8,6 +8,9 @@ use core::hash::{BuildHasher, Hash, Hasher};
 /// choose session ids that collide. It wraps ahash so that a new version of that crate is not a new
 /// version of this one.
 ///
+/// `wasm32-unknown-unknown` has no source of randomness, and so neither `new` nor `Default`: there the
+/// keys come from the host, by [`with_keys`](Self::with_keys).
+///
 /// # Examples
 ///
 /// ```
@@ -22,11 +25,39 @@ pub struct RandomState(ahash::RandomState);
 impl RandomState {
     /// Makes a hasher with fresh random keys.
     #[must_use]
+    #[cfg(not(any(sundown_bare, all(target_family = "wasm", target_os = "unknown"))))]
     pub fn new() -> Self {
         Self(ahash::RandomState::new())
     }
+
+    /// Makes a hasher with these keys, which must be random and secret: whoever knows them can choose
+    /// session ids that all collide.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{Cache, RandomState};
+    /// # fn host_randomness() -> [u64; 4] { [1, 2, 3, 4] }
+    /// let hasher = RandomState::with_keys(host_randomness());
+    /// let cache: Cache<u64, u64> = Cache::builder().max_entries(10).hasher(hasher).build()?;
+    /// # Ok::<(), sundown::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn with_keys(keys: [u64; 4]) -> Self {
+        let [first, second, third, fourth] = keys;
+        Self(ahash::RandomState::with_seeds(first, second, third, fourth))
+    }
+
+    /// A builder's, until the user gives another. Without randomness it must be another.
+    pub(crate) fn preset() -> Self {
+        #[cfg(not(any(sundown_bare, all(target_family = "wasm", target_os = "unknown"))))]
+        return Self::new();
+        #[cfg(any(sundown_bare, all(target_family = "wasm", target_os = "unknown")))]
+        return Self::with_keys([0; 4]);
+    }
 }
 
+#[cfg(not(any(sundown_bare, all(target_family = "wasm", target_os = "unknown"))))]
 impl Default for RandomState {
     fn default() -> Self {
         Self::new()

@@ -41,7 +41,7 @@ impl Desk {
             last.farewells.fetch_add(1, SeqCst);
         };
         let clock = Clock::from(ManualClock::new());
-        let reaper = spawn(&desk.alarm, clock, move || worker.pass(), farewell);
+        let reaper = spawn(&desk.alarm, clock, None, move || worker.pass(), farewell);
         thread::yield_now();
         assert_eq!(desk.passes.load(SeqCst), 1);
         (desk, reaper.expect("threads can be started"))

@@ -37,7 +37,7 @@ use crate::budget::{Budget, Load};
 use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
 use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
-use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
+use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock_within};
 use crate::removal::RemovalCause;
 use crate::retire::{Garbage, Ripe};
 
@@ -136,6 +136,11 @@ impl<K, V> Shard<K, V> {
     #[inline]
     pub(crate) fn index(&self) -> &Index<K, V> {
         &self.index
+    }
+
+    /// Whether its lock can be had in good time.
+    pub(crate) fn is_free(&self) -> bool {
+        lock_within(&self.state, PATIENCE).is_some()
     }
 
     /// Takes the lock and remembers what has been told so far.

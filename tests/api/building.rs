@@ -87,6 +87,18 @@ fn no_shards_and_absurdly_many_do_not_build() {
 }
 
 #[test]
+fn a_stack_out_of_range_does_not_build() {
+    for bytes in [0, 1, (64 << 10) - 1, (1 << 30) + 1, usize::MAX] {
+        let builder = Cache::builder().max_entries(10).reaper_stack_bytes(bytes);
+        let error = refusal(builder, &["reaper_stack_bytes", "64 KiB", "1 GiB"]);
+        assert!(matches!(error, BuildError::ReaperStack(given) if given == bytes));
+    }
+    let least = Cache::<u32, u32>::builder().max_entries(10).reaper_stack_bytes(64 << 10);
+    let cache = least.build().expect("it starts");
+    cache.insert(1, 2).expect("it fits");
+}
+
+#[test]
 fn a_thread_that_does_not_start_is_told_with_its_source() {
     let error = BuildError::Thread(std::io::Error::other("no threads left"));
     assert!(error.to_string().to_lowercase().contains("thread"), "{error}");

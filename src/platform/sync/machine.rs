@@ -1,9 +1,11 @@
 //! The machine itself: what a release build runs on.
 
 pub(crate) use parking_lot::{Mutex, MutexGuard};
-pub(crate) use std::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+#[cfg(any(sundown_bare, not(target_has_atomic = "64")))]
+pub(crate) use portable_atomic::AtomicU64;
+#[cfg(not(any(sundown_bare, not(target_has_atomic = "64"))))]
+pub(crate) use std::sync::atomic::AtomicU64;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, Weak};
 pub(crate) use std::thread;
 

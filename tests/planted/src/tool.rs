@@ -25,6 +25,10 @@ pub(crate) enum Tool {
     Leaks,
     /// Resident memory, each test in a process of its own.
     Resident,
+    /// Signals, forks and stacks, each test in a process of its own.
+    Process,
+    /// A target that lacks much.
+    Bare,
     Faults,
     Histories,
     Traces,
@@ -111,6 +115,8 @@ impl Tool {
             Self::Properties => &["tests/properties.rs", "tests/common/"],
             Self::Leaks => &["tests/leaks.rs"],
             Self::Resident => &["tests/resident.rs"],
+            Self::Process => &["tests/process.rs"],
+            Self::Bare => &["tests/bare.rs"],
             Self::Faults => &["tests/faults"],
             Self::Histories => &["tests/histories", "tests/history/", "tests/common/"],
             Self::Traces => &["tests/traces.rs", "tests/common/", "examples/replay/"],
@@ -137,6 +143,10 @@ impl Tool {
                 let flags = "--cfg sundown_loom --cfg crossbeam_loom";
                 cargo.env("CARGO_TARGET_DIR", tree.target().join("loom"));
                 cargo.env("RUSTFLAGS", flags).args(["--release", "--lib"])
+            }
+            Self::Bare => {
+                cargo.env("CARGO_TARGET_DIR", tree.target().join("bare"));
+                cargo.env("RUSTFLAGS", "--cfg sundown_bare").args(["--test", "bare"])
             }
             Self::Shuttle => {
                 cargo.env("CARGO_TARGET_DIR", tree.target().join("shuttle"));
