@@ -24,6 +24,7 @@ use ::core::fmt;
 use self::core::Core;
 use crate::builder::Builder;
 use crate::index::Held;
+use crate::ledger::RecordId;
 use crate::platform::hasher::RandomState;
 use crate::platform::sync::{Arc, Ordering, Weak};
 use crate::shard::Shard;
@@ -192,7 +193,7 @@ impl<K, V, S> fmt::Debug for WeakCache<K, V, S> {
 struct Holds<'c, K, V, S> {
     core: &'c Core<K, V, S>,
     shard: &'c Shard<K, V>,
-    held: Vec<Held<K, V>>,
+    held: Vec<(RecordId, Held<K, V>)>,
 }
 
 impl<'c, K, V, S> Holds<'c, K, V, S> {
@@ -203,7 +204,7 @@ impl<'c, K, V, S> Holds<'c, K, V, S> {
 
 impl<K, V, S> Drop for Holds<'_, K, V, S> {
     fn drop(&mut self) {
-        for held in self.held.drain(..) {
+        for (_, held) in self.held.drain(..) {
             release(self.core, self.shard, held);
         }
     }

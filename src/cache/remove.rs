@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
 use super::{Cache, Hold};
+use crate::shard::Outcome;
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -105,12 +106,14 @@ where
                 return false;
             }
             let shard = hold.shard;
-            let (is_removed, after) = shard.remove_held(&self.core.shared, entry);
+            let (outcome, after) = shard.remove_held(&self.core.shared, entry);
             // First, for others go by the alarm; whoever drops the hold may be long about it.
             self.core.follow_up(shard, after);
             drop(hold);
-            if is_removed {
-                return true;
+            match outcome {
+                Outcome::Removed => return true,
+                Outcome::Over => return false,
+                Outcome::Lost => {}
             }
         }
     }

@@ -168,7 +168,7 @@ fn no_hold_of_a_lock_does_more_than_128_entries_work() {
     let mut held = Vec::new();
     assert!(shard.hold_bite(shared, 0, &mut held).is_some());
     assert_eq!(held.len(), MOST, "what a walk holds");
-    for held in held {
+    for (_, held) in held {
         assert!(!held.release(), "nobody waits for it");
     }
     clock.advance(Duration::from_secs(5));

@@ -15,6 +15,8 @@
 //! M4. `look_ns` is at most the time at which something in here wants attention; whoever lowers it
 //!     tells the caller, who rings the alarm.
 //! M5. What a shard has published in [`Bounds`] is what it says (V1, V2).
+//! M6. A session keeps its record's number until it is unlinked, whatever replaces its value. So a walk
+//!     in the order of numbers comes to each session that is in throughout exactly once.
 
 mod ahead;
 mod audit;
@@ -29,7 +31,7 @@ pub(crate) use bounds::Bounds;
 pub(crate) use dispose::{Disposal, Listener};
 pub(crate) use drain::Drained;
 pub(crate) use sweep::{Kept, Visit};
-pub(crate) use write::{Mode, NotPut, Snag};
+pub(crate) use write::{Mode, NotPut, Outcome, Snag};
 
 use core::time::Duration;
 

@@ -51,6 +51,16 @@ pub(crate) enum Snag {
     Lost,
 }
 
+/// What became of a session that was to be removed as it was judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    Removed,
+    /// Its time was up.
+    Over,
+    /// It had been replaced or unlinked before.
+    Lost,
+}
+
 /// The entry that is in the way of a new one.
 struct Incumbent {
     id: RecordId,
@@ -226,12 +236,17 @@ impl<K, V> Shard<K, V> {
         (Some(held), session.close())
     }
 
-    /// Removes this very session; false if it is gone already or its time is up.
-    pub(crate) fn remove_held(&self, shared: &Shared<K, V>, held: &Held<K, V>) -> (bool, After) {
+    /// Removes this very entry, and no other one of its key.
+    pub(crate) fn remove_held(&self, shared: &Shared<K, V>, held: &Held<K, V>) -> (Outcome, After) {
         let mut session = self.open(shared);
-        let is_removed =
-            !held.is_dead() && session.take_out(held.record(), RemovalCause::Removed).is_none();
-        (is_removed, session.close())
+        let outcome = if held.is_dead() {
+            Outcome::Lost
+        } else if session.take_out(held.record(), RemovalCause::Removed).is_some() {
+            Outcome::Over
+        } else {
+            Outcome::Removed
+        };
+        (outcome, session.close())
     }
 
     /// Measures a session's lifetimes anew from now. `None` if the key has no live one.
