@@ -4,6 +4,7 @@
 //! can end the reaper, and a listener's [`WeakCache`] is none.
 
 mod build;
+mod contest;
 mod core;
 mod gather;
 mod look;
@@ -45,7 +46,9 @@ use crate::shard::Shard;
 /// # Locking
 ///
 /// Reads (`get`, `read`, `peek`, `contains_key`, `touch`, `expires_in`) take no lock and wait for
-/// nobody. Everything else holds the lock of one shard for a short time, and of no two at once. No
+/// nobody. Everything else holds the lock of one shard for a short time, and of no two at once. Where
+/// closures race for a key, what puts a session in may wait for a call's turn with that key, for a
+/// second at most ([`update`](Self::update)). No
 /// user code runs under a lock but `Eq` on keys, which must not call the cache.
 ///
 /// # Examples

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use super::contest::Contest;
 use super::{Cache, Hold};
 use crate::shard::Outcome;
 
@@ -80,7 +81,8 @@ where
     /// Removes a key's session if `f` says so; false if it does not, or if the key has none.
     ///
     /// Atomic: what is removed is what the closure was shown. It runs outside every lock, and again
-    /// if the session was replaced meanwhile. Not a use of the session.
+    /// if the session was replaced meanwhile; if it is overtaken again and again, in its turn with the
+    /// key, as with [`update`](Self::update). Not a use of the session.
     ///
     /// **Locking:** the key's shard. **Complexity:** constant. **Panics:** if `Hash`, `Eq` or the
     /// closure does, and nothing has changed.
@@ -99,13 +101,14 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let mut contest = None;
         loop {
             let Some(hold) = self.hold_without_use(key) else { return false };
             let entry = hold.entry();
             if !f(entry.key(), entry.value()) {
                 return false;
             }
-            let shard = hold.shard;
+            let (shard, hash) = (hold.shard, entry.hash());
             let (outcome, after) = shard.remove_held(&self.core.shared, entry);
             // First, for others go by the alarm; whoever drops the hold may be long about it.
             self.core.follow_up(shard, after);
@@ -113,7 +116,7 @@ where
             match outcome {
                 Outcome::Removed => return true,
                 Outcome::Over => return false,
-                Outcome::Lost => {}
+                Outcome::Lost => Contest::lose(&mut contest, &self.core, shard, hash),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hash};
 
+use super::contest::Contest;
 use super::{Cache, Hold, Holds};
 use crate::index::Held;
 use crate::ledger::RecordId;
@@ -21,7 +22,8 @@ where
     /// that comes or goes meanwhile may be. None is judged twice with the same value: a second time
     /// only if its value was replaced after `f` said no and before it was removed. None is shown
     /// whose time is up. The closure runs outside every lock, on sessions held 128 at a time; it may
-    /// call the cache. Not a use of the sessions.
+    /// call the cache. Not a use of the sessions. If it is overtaken again and again, it takes a turn
+    /// with the key, as [`update`](Self::update) does.
     ///
     /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
     ///
@@ -42,6 +44,7 @@ where
     pub fn retain(&self, mut f: impl FnMut(&K, &V) -> bool) -> usize {
         let mut removed = 0;
         self.walk(|shard, id, held| {
+            let mut contest = None;
             let mut successor;
             let mut entry = held;
             loop {
@@ -53,7 +56,10 @@ where
                 match outcome {
                     Outcome::Removed => return removed += 1,
                     Outcome::Over => return,
-                    Outcome::Lost => {}
+                    Outcome::Lost => {
+                        let hash = entry.hash();
+                        Contest::lose(&mut contest, &self.core, shard, hash);
+                    }
                 }
                 successor = self.hold_record(shard, id);
                 let Some(hold) = &successor else { return };

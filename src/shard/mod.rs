@@ -24,6 +24,7 @@ mod bounds;
 mod dispose;
 mod drain;
 mod sweep;
+mod turn;
 mod write;
 
 pub(crate) use ahead::Step;
@@ -31,6 +32,7 @@ pub(crate) use bounds::Bounds;
 pub(crate) use dispose::{Disposal, Listener};
 pub(crate) use drain::Drained;
 pub(crate) use sweep::{Kept, Visit};
+pub(crate) use turn::Turn;
 pub(crate) use write::{Mode, NotPut, Outcome, Snag};
 
 use core::time::Duration;
@@ -39,9 +41,10 @@ use crate::budget::{Budget, Load};
 use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
 use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
-use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
+use crate::platform::sync::{AtomicBool, AtomicU64, Bell, Mutex, MutexGuard};
 use crate::removal::RemovalCause;
 use crate::retire::{Garbage, Ripe};
+use turn::Claims;
 
 pub(crate) struct Shard<K, V> {
     index: Index<K, V>,
@@ -55,15 +58,28 @@ pub(crate) struct Shard<K, V> {
     is_released: AtomicBool,
     /// What a drainer had to give back when the lock was taken.
     left: Mutex<Option<Ripe<K, V>>>,
+    /// Rings under `state` when a claim has ended.
+    turn_ended: Bell,
     /// Which shard this is.
     number: usize,
+}
+
+/// Whether sessions may be put in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Gate {
+    Open,
+    /// Not under the hashes that are claimed.
+    Claimed,
+    /// Never again.
+    Closed,
 }
 
 struct State<K, V> {
     writer: Writer,
     ledger: Ledger<Linked<K, V>>,
     garbage: Garbage<K, V>,
-    is_closed: bool,
+    gate: Gate,
+    claims: Claims,
     weight: u64,
     inserted: u64,
     removals: [u64; RemovalCause::COUNT],
@@ -116,7 +132,8 @@ impl<K, V> Shard<K, V> {
                 writer,
                 ledger: Ledger::new(resolution_ns, keeps_recency),
                 garbage: Garbage::new(has_listener),
-                is_closed: false,
+                gate: Gate::Open,
+                claims: Claims::default(),
                 weight: 0,
                 inserted: 0,
                 removals: [0; RemovalCause::COUNT],
@@ -128,6 +145,7 @@ impl<K, V> Shard<K, V> {
             dropped_weight: AtomicU64::new(0),
             is_released: AtomicBool::new(false),
             left: Mutex::new(None),
+            turn_ended: Bell::new(),
             number,
         }
     }

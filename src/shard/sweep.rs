@@ -1,6 +1,6 @@
 //! What goes through many sessions, a bite at a time: reaping, evicting, clearing, walking.
 
-use super::{After, BITE, PATIENCE, Session, Shard, Shared, State};
+use super::{After, BITE, Gate, PATIENCE, Session, Shard, Shared, State};
 use crate::budget::{Load, Room};
 use crate::index::Held;
 use crate::ledger::{AHEAD_RECORDS, Coldest, RecordId};
@@ -196,7 +196,7 @@ impl<K, V> Shard<K, V> {
 
     /// Lets nobody in any more.
     pub(crate) fn bar(&self) {
-        self.state.lock().is_closed = true;
+        self.state.lock().gate = Gate::Closed;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::cell::LazyCell;
 
-use super::{After, Session, Shard, Shared};
+use super::{After, Gate, Session, Shard, Shared};
 use crate::budget::{Load, Room};
 use crate::error::Reason;
 use crate::index::{Entry, Fresh, Held, Succession};
@@ -49,6 +49,8 @@ pub(crate) enum Snag {
     NeedsRoom(Load, Option<RecordId>),
     /// The session to be updated is no longer the key's, or is over.
     Lost,
+    /// Somebody else has a turn with the key (F1).
+    Claimed,
 }
 
 /// What became of a session that was to be removed as it was judged.
@@ -70,13 +72,13 @@ struct Incumbent {
 
 impl<K: Eq, V> Shard<K, V> {
     /// Puts a session in, if `mode` allows it and `room` and the budget together have the room, or the
-    /// shard can make some.
+    /// shard can make some. One that `gives_way` is not put in under a hash that is claimed.
     pub(crate) fn put(
         &self,
         shared: &Shared<K, V>,
         fresh: Fresh<K, V>,
         spans: Spans,
-        mode: Mode<'_, K, V>,
+        (mode, gives_way): (Mode<'_, K, V>, bool),
         room: &mut Room<'_>,
     ) -> Result<After, NotPut<K, V>> {
         let mut session = self.open(shared);
@@ -86,7 +88,7 @@ impl<K: Eq, V> Shard<K, V> {
         }
         // Sampled only where it matters.
         let now_ns = LazyCell::new(|| shared.clock.exact_ns());
-        let (snag, incumbent) = session.examine(&fresh, mode, &now_ns);
+        let (snag, incumbent) = session.examine(&fresh, (mode, gives_way), &now_ns);
         if let Some(snag) = snag {
             return Err(NotPut { fresh, snag, after: After::NOTHING });
         }
@@ -124,12 +126,17 @@ impl<K: Eq, V> Session<'_, K, V> {
     fn examine(
         &self,
         fresh: &Fresh<K, V>,
-        mode: Mode<'_, K, V>,
+        (mode, gives_way): (Mode<'_, K, V>, bool),
         now_ns: &LazyCell<u64, impl FnOnce() -> u64>,
     ) -> (Option<Snag>, Option<Incumbent>) {
         let state = &*self.state;
-        if state.is_closed {
-            return (Some(Snag::Refused(Reason::Closed)), None);
+        if state.gate != Gate::Open {
+            if state.gate == Gate::Closed {
+                return (Some(Snag::Refused(Reason::Closed)), None);
+            }
+            if gives_way && state.is_claimed(fresh.hash()) {
+                return (Some(Snag::Claimed), None);
+            }
         }
         let index = &self.shard.index;
         let found = index.find_linked(&state.writer, fresh.hash(), |key| key == fresh.key());
