@@ -29,5 +29,7 @@ mod removal;
 mod stage;
 #[path = "api/update.rs"]
 mod update;
+#[path = "api/walking.rs"]
+mod walking;
 #[path = "api/weight.rs"]
 mod weight;

@@ -12,6 +12,8 @@ mod accounting;
 mod blocking;
 #[path = "promises/capacity.rs"]
 mod capacity;
+#[path = "promises/contention.rs"]
+mod contention;
 #[path = "promises/ending.rs"]
 mod ending;
 #[path = "promises/freeing.rs"]

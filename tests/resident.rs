@@ -33,8 +33,12 @@ fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
         // One at a time: the storms want the processors.
         static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let itself = std::env::current_exe().unwrap();
-        let child = Command::new(itself).args([name, "--exact"]).env(CHILD, name).output().unwrap();
+        let itself = std::env::current_exe().expect("it is known");
+        let child = Command::new(itself)
+            .args([name, "--exact"])
+            .env(CHILD, name)
+            .output()
+            .expect("it works");
         let told = String::from_utf8_lossy(&child.stdout);
         assert!(child.status.success() && told.contains("1 passed"), "{told}");
     }
@@ -66,7 +70,9 @@ impl Storm {
                     let is_long = one_in.is_some_and(|one_in| number / THREADS % one_in == 0);
                     let live = if is_long { Duration::from_secs(3_600) } else { STORM };
                     let value = vec![1; bytes].into_boxed_slice();
-                    cache.insert_for(number, value, Lifetime::default().live(live)).unwrap();
+                    cache
+                        .insert_for(number, value, Lifetime::default().live(live))
+                        .expect("it fits");
                 }
                 drop(cache);
                 all_in.wait();
@@ -102,13 +108,13 @@ impl Drop for Storm {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            thread.join().unwrap();
+            thread.join().expect("nobody panics");
         }
     }
 }
 
 fn sessions(give_back: GiveBack) -> Sessions {
-    Cache::builder().max_entries(1_000_000).give_back(give_back).build().unwrap()
+    Cache::builder().max_entries(1_000_000).give_back(give_back).build().expect("it builds")
 }
 
 #[track_caller]
@@ -167,7 +173,7 @@ fn resident_memory_returns_when_the_caller_removes_all() {
             let before = resident();
             for key in 0..SESSIONS {
                 let value = vec![1; 1_024].into_boxed_slice();
-                cache.insert_for(key, value, Lifetime::default().live(hour)).unwrap();
+                cache.insert_for(key, value, Lifetime::default().live(hour)).expect("it works");
                 if key % 100 == 0 {
                     // Something of the application's that stays, between the sessions.
                     std::mem::forget(vec![1_u8; 64]);
@@ -229,7 +235,7 @@ fn no_deadline_waits_for_a_closure_that_blocks_and_nothing_is_held_meanwhile() {
             for key in 0..50 {
                 let value = vec![1; 64].into_boxed_slice();
                 let live = Lifetime::default().live(Duration::from_millis(20));
-                cache.insert_for(round * 50 + key, value, live).unwrap();
+                cache.insert_for(round * 50 + key, value, live).expect("it fits");
             }
             freed += 50;
             let due = Instant::now() + Duration::from_millis(20);
@@ -243,7 +249,7 @@ fn no_deadline_waits_for_a_closure_that_blocks_and_nothing_is_held_meanwhile() {
         wait_for("the panic to be counted", || cache.stats().given_back.failures == 1);
         assert_eq!(cache.stats().given_back.count, 0);
         drop(storm);
-        cache.audit().unwrap();
+        cache.audit().expect("it is sound");
     });
 }
 
@@ -279,14 +285,14 @@ fn a_population_that_only_changes_gives_nothing_back() {
             .clock(clock.clone())
             .give_back(GiveBack::with(count))
             .build()
-            .unwrap();
+            .expect("it works");
         let advance = |len: usize| {
             clock.advance(Duration::from_millis(100));
             wait_for("the reaper", || cache.len() <= len);
         };
         // A hundred come and, from the tenth second on, a hundred go, every tenth of a second.
         for key in 0..60_000_u64 {
-            cache.insert(key, key).unwrap();
+            cache.insert(key, key).expect("it works");
             if key % 100 == 99 {
                 advance(9_900);
             }
@@ -317,9 +323,9 @@ fn without_a_reaper_nothing_is_given_back() {
             .reaper(Reaper::Manual)
             .give_back(GiveBack::with(|| panic!("called")))
             .build()
-            .unwrap();
+            .expect("it works");
         for key in 0..10_000 {
-            cache.insert(key, key).unwrap();
+            cache.insert(key, key).expect("it works");
         }
         clock.advance(Duration::from_secs(10));
         assert_eq!(cache.reap(), 10_000);

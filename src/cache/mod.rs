@@ -4,6 +4,7 @@
 //! can end the reaper, and a listener's [`WeakCache`] is none.
 
 mod build;
+mod contest;
 mod core;
 mod gather;
 mod look;
@@ -24,6 +25,7 @@ use ::core::fmt;
 use self::core::Core;
 use crate::builder::Builder;
 use crate::index::Held;
+use crate::ledger::RecordId;
 use crate::platform::hasher::RandomState;
 use crate::platform::sync::{Arc, Ordering, Weak};
 use crate::shard::Shard;
@@ -60,7 +62,9 @@ use crate::shard::Shard;
 /// # Locking
 ///
 /// Reads (`get`, `read`, `peek`, `contains_key`, `touch`, `expires_in`) take no lock and wait for
-/// nobody. Everything else holds the lock of one shard for a short time, and of no two at once. No
+/// nobody. Everything else holds the lock of one shard for a short time, and of no two at once. Where
+/// closures race for a key, what puts a session in may wait for a call's turn with that key, for a
+/// second at most ([`update`](Self::update)). No
 /// user code runs under a lock but `Eq` on keys, which must not call the cache.
 ///
 /// # Examples
@@ -209,7 +213,7 @@ impl<K, V, S> fmt::Debug for WeakCache<K, V, S> {
 struct Holds<'c, K, V, S> {
     core: &'c Core<K, V, S>,
     shard: &'c Shard<K, V>,
-    held: Vec<Held<K, V>>,
+    held: Vec<(RecordId, Held<K, V>)>,
 }
 
 impl<'c, K, V, S> Holds<'c, K, V, S> {
@@ -220,7 +224,7 @@ impl<'c, K, V, S> Holds<'c, K, V, S> {
 
 impl<K, V, S> Drop for Holds<'_, K, V, S> {
     fn drop(&mut self) {
-        for held in self.held.drain(..) {
+        for (_, held) in self.held.drain(..) {
             release(self.core, self.shard, held);
         }
     }

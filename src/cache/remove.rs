@@ -3,7 +3,9 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use super::contest::Contest;
 use super::{Cache, Hold};
+use crate::shard::Outcome;
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -79,7 +81,8 @@ where
     /// Removes a key's session if `f` says so; false if it does not, or if the key has none.
     ///
     /// Atomic: what is removed is what the closure was shown. It runs outside every lock, and again
-    /// if the session was replaced meanwhile. Not a use of the session.
+    /// if the session was replaced meanwhile; if it is overtaken again and again, in its turn with the
+    /// key, as with [`update`](Self::update). Not a use of the session.
     ///
     /// **Locking:** the key's shard. **Complexity:** constant. **Panics:** if `Hash`, `Eq` or the
     /// closure does, and nothing has changed.
@@ -98,19 +101,22 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let mut contest = None;
         loop {
             let Some(hold) = self.hold_without_use(key) else { return false };
             let entry = hold.entry();
             if !f(entry.key(), entry.value()) {
                 return false;
             }
-            let shard = hold.shard;
-            let (is_removed, after) = shard.remove_held(&self.core.shared, entry);
+            let (shard, hash) = (hold.shard, entry.hash());
+            let (outcome, after) = shard.remove_held(&self.core.shared, entry);
             // First, for others go by the alarm; whoever drops the hold may be long about it.
             self.core.follow_up(shard, after);
             drop(hold);
-            if is_removed {
-                return true;
+            match outcome {
+                Outcome::Removed => return true,
+                Outcome::Over => return false,
+                Outcome::Lost => Contest::lose(&mut contest, &self.core, shard, hash),
             }
         }
     }

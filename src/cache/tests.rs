@@ -168,7 +168,7 @@ fn no_hold_of_a_lock_does_more_than_128_entries_work() {
     let mut held = Vec::new();
     assert!(shard.hold_bite(shared, 0, &mut held).is_some());
     assert_eq!(held.len(), MOST, "what a walk holds");
-    for held in held {
+    for (_, held) in held {
         assert!(!held.release(), "nobody waits for it");
     }
     clock.advance(Duration::from_secs(5));
@@ -202,7 +202,7 @@ fn no_hold_of_a_lock_does_more_than_128_entries_work() {
     let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
     let before = cache.stats().evicted;
     let (fresh, mut room) = (Fresh::new(1_001, 900, 7, 900), Room::none(&shared.budget));
-    let put = shard.put(shared, fresh, cache.core.spans, Mode::Always, &mut room);
+    let put = shard.put(shared, fresh, cache.core.spans, (Mode::Always, true), &mut room);
     assert!(put.is_err(), "a heavy one takes more than one hold");
     let evicted = cache.stats().evicted - before;
     assert_eq!(evicted, MOST as u64 / 5, "each has four others refiled ahead");

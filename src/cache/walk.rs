@@ -2,9 +2,13 @@
 
 use std::hash::{BuildHasher, Hash};
 
-use super::{Cache, Holds};
+use super::contest::Contest;
+use super::{Cache, Hold, Holds};
+use crate::index::Held;
+use crate::ledger::RecordId;
 use crate::platform::sync::{DrainGuard, is_pinned, nap};
 use crate::removal::RemovalCause;
+use crate::shard::{Outcome, Shard};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -14,9 +18,12 @@ where
 {
     /// Removes all sessions for which `f` says no; gives how many it removed.
     ///
-    /// A session that is in throughout is shown exactly once, one that comes or goes meanwhile at
-    /// most once; none is shown whose time is up. The closure runs outside every lock, on sessions
-    /// held 128 at a time; it may call the cache. Not a use of the sessions.
+    /// A session that is in throughout is judged, with the value that it has when its turn comes; one
+    /// that comes or goes meanwhile may be. None is judged twice with the same value: a second time
+    /// only if its value was replaced after `f` said no and before it was removed. None is shown
+    /// whose time is up. The closure runs outside every lock, on sessions held 128 at a time; it may
+    /// call the cache. Not a use of the sessions. If it is overtaken again and again, it takes a turn
+    /// with the key, as [`update`](Self::update) does.
     ///
     /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
     ///
@@ -36,23 +43,38 @@ where
     /// ```
     pub fn retain(&self, mut f: impl FnMut(&K, &V) -> bool) -> usize {
         let mut removed = 0;
-        self.walk(|holds, index| {
-            let held = &holds.held[index];
-            if f(held.key(), held.value()) {
-                return;
+        self.walk(|shard, id, held| {
+            let mut contest = None;
+            let mut successor;
+            let mut entry = held;
+            loop {
+                if f(entry.key(), entry.value()) {
+                    return;
+                }
+                let (outcome, after) = shard.remove_held(&self.core.shared, entry);
+                self.core.follow_up(shard, after);
+                match outcome {
+                    Outcome::Removed => return removed += 1,
+                    Outcome::Over => return,
+                    Outcome::Lost => {
+                        let hash = entry.hash();
+                        Contest::lose(&mut contest, &self.core, shard, hash);
+                    }
+                }
+                successor = self.hold_record(shard, id);
+                let Some(hold) = &successor else { return };
+                entry = hold.entry();
             }
-            let (is_removed, after) = holds.shard.remove_held(&self.core.shared, held);
-            removed += usize::from(is_removed);
-            self.core.follow_up(holds.shard, after);
         });
         removed
     }
 
     /// Shows all sessions to `f`.
     ///
-    /// A session that is in throughout is shown exactly once, one that comes or goes meanwhile at
-    /// most once; none is shown whose time is up. The closure runs outside every lock, on sessions
-    /// held 128 at a time; it may call the cache. Not a use of the sessions.
+    /// A session that is in throughout is shown exactly once, with the value that it has when its turn
+    /// comes; one that comes or goes meanwhile at most once; none is shown whose time is up. The
+    /// closure runs outside every lock, on sessions held 128 at a time; it may call the cache. Not a
+    /// use of the sessions.
     ///
     /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
     /// **Panics:** if the closure does.
@@ -69,27 +91,41 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
-        self.walk(|holds, index| f(holds.held[index].key(), holds.held[index].value()));
+        self.walk(|_, _, held| f(held.key(), held.value()));
     }
 
-    /// Goes over all live sessions, holding a bite at a time.
-    fn walk(&self, mut visit: impl FnMut(&Holds<'_, K, V, S>, usize)) {
+    /// Goes over all live sessions, holding a bite at a time. What has taken the place of a held one
+    /// before its turn comes is visited instead (M6).
+    fn walk(&self, mut visit: impl FnMut(&Shard<K, V>, RecordId, &Held<K, V>)) {
         let core = &*self.core;
         for shard in &core.shards {
             let mut from = Some(0);
             while let Some(next) = from {
                 let mut holds = Holds::none(core, shard);
                 from = shard.hold_bite(&core.shared, next, &mut holds.held);
-                for index in 0..holds.held.len() {
+                for &(id, ref held) in &holds.held {
                     // Its time may have come since the bite was taken.
                     let now_ns = core.shared.clock.exact_ns();
-                    let held = &holds.held[index];
-                    if !held.is_dead() && held.judge().cause_at(now_ns).is_none() {
-                        visit(&holds, index);
+                    if held.is_dead() {
+                        if let Some(hold) = self.hold_record(shard, id) {
+                            visit(shard, id, hold.entry());
+                        }
+                    } else if held.judge().cause_at(now_ns).is_none() {
+                        visit(shard, id, held);
                     }
                 }
             }
         }
+    }
+
+    fn hold_record<'c>(
+        &'c self,
+        shard: &'c Shard<K, V>,
+        id: RecordId,
+    ) -> Option<Hold<'c, K, V, S>> {
+        let core = &*self.core;
+        let held = shard.hold_record(&core.shared, id)?;
+        Some(Hold { core, shard, held: Some(held) })
     }
 
     /// Removes all sessions that are in when it comes to them.

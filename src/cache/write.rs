@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use super::contest::Contest;
 use super::gather::{FollowUps, Gathered, MOST_WAITS};
 use super::{Cache, Hold};
 use crate::budget::Room;
@@ -25,7 +26,8 @@ where
     /// [`OnFull::Reject`](crate::OnFull::Reject). A live session can always be replaced by one that
     /// is not heavier.
     ///
-    /// **Locking:** the key's shard. Where room is needed and the coldest session may be in another
+    /// **Locking:** the key's shard; it waits for a call of another thread that has a *turn* with the
+    /// key (see [`update`](Self::update)), for a second at most. Where room is needed and the coldest session may be in another
     /// shard, also a lock that one thread at a time gathers room under, and one other shard at a time;
     /// with many evictions a millisecond that is the rare case. **Complexity:** constant on average;
     /// an eviction examines at most 16,384 records, and none after a millisecond's search, and one
@@ -178,8 +180,9 @@ where
         let shard = &core.shards[number];
         let spans = lifetime.resolve(core.spans);
         let (mut room, mut waits) = (Room::none(budget), MOST_WAITS);
+        let mut gives_way = true;
         loop {
-            match shard.put(&core.shared, fresh, spans, mode, &mut room) {
+            match shard.put(&core.shared, fresh, spans, (mode, gives_way), &mut room) {
                 Ok(after) => {
                     drop(room);
                     core.follow_up_untold(shard, after);
@@ -188,6 +191,12 @@ where
                 Err(NotPut { fresh: back, snag, after }) => match snag {
                     Snag::Refused(reason) => return Err((back, Some(reason))),
                     Snag::Lost => return Err((back, None)),
+                    Snag::Claimed => {
+                        // Others may have what it has reserved while it waits.
+                        room = Room::none(budget);
+                        shard.wait_for_turns(back.hash());
+                        (fresh, gives_way) = (back, false);
+                    }
                     Snag::NeedsRoom(need, spared) => {
                         core.note(follow_ups, number, after);
                         let spared = spared.map(|id| (number, id));
@@ -206,6 +215,12 @@ where
     /// Optimistic: the closure runs outside every lock, and again if the session was replaced
     /// meanwhile. Deadlines and last use carry over; it is not itself a use. It counts as one
     /// insertion, and as one removal with the cause [`Replaced`](crate::RemovalCause::Replaced).
+    ///
+    /// A call that has been overtaken twice, and for over a millisecond, takes a *turn*: until it
+    /// returns, other threads' insertions and updates of the key wait, so that it is not overtaken
+    /// again. They wait for a second at most, so a closure that takes longer may run more often; and
+    /// not at all inside a closure that has a turn itself, a listener, a destructor or a `clone`. So
+    /// closures may update each other's keys.
     ///
     /// **Locking, complexity:** as [`insert`](Self::insert).
     ///
@@ -233,6 +248,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.core.hash(key);
+        let mut contest = None;
         loop {
             let Some(hold) = self.hold_without_use(key) else { return Ok(false) };
             let old = hold.entry();
@@ -242,7 +258,12 @@ where
             match self.settle_in(fresh, hash.shard, Lifetime::default(), Mode::Update(old)) {
                 Ok(()) => return Ok(true),
                 // Somebody else was faster: look again.
-                Err((fresh, None)) => drop(fresh),
+                Err((fresh, None)) => {
+                    drop(fresh);
+                    let shard = hold.shard;
+                    drop(hold);
+                    Contest::lose(&mut contest, &self.core, shard, hash.index);
+                }
                 Err((fresh, Some(reason))) => {
                     // Relaxed: a figure.
                     self.core.rejected.fetch_add(1, Ordering::Relaxed);

@@ -152,7 +152,7 @@ impl<K, V> Entry<K, V> {
     }
 
     pub(crate) fn is_dead(&self) -> bool {
-        // Relaxed: for the holder of the shard's lock, who alone kills.
+        // Relaxed: for the holder of the shard's lock, who alone kills; to others it is a hint.
         Word(self.word.load(Ordering::Relaxed)).is_dead()
     }
 

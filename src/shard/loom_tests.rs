@@ -64,7 +64,8 @@ impl Scene {
     pub(super) fn put(&self, shard: usize, key: u32, name: u32) -> bool {
         let fresh = Fresh::new(key, Canary::new(name), HASH, 1);
         let mut room = Room::none(&self.shared.budget);
-        let put = self.shards[shard].put(&self.shared, fresh, FOREVER, Mode::Always, &mut room);
+        let put =
+            self.shards[shard].put(&self.shared, fresh, FOREVER, (Mode::Always, true), &mut room);
         let entries = self.shared.budget.entries();
         let max_entries = self.shared.budget.max_entries();
         assert!(Some(entries) <= max_entries, "U1: {entries} of {max_entries:?}");
@@ -85,7 +86,7 @@ impl Scene {
         is_removed
     }
 
-    fn hold(&self, key: u32) -> Held<u32, Canary> {
+    pub(super) fn hold(&self, key: u32) -> Held<u32, Canary> {
         let look = (&self.shared.clock, Use::Hold);
         let index = self.shards[0].index();
         index.hold(&pin(), HASH, |other| *other == key, look).expect("it is in")

@@ -15,6 +15,8 @@
 //! M4. `look_ns` is at most the time at which something in here wants attention; whoever lowers it
 //!     tells the caller, who rings the alarm.
 //! M5. What a shard has published in [`Bounds`] is what it says (V1, V2).
+//! M6. A session keeps its record's number until it is unlinked, whatever replaces its value. So a walk
+//!     in the order of numbers comes to each session that is in throughout exactly once.
 
 mod ahead;
 mod audit;
@@ -22,6 +24,7 @@ mod bounds;
 mod dispose;
 mod drain;
 mod sweep;
+mod turn;
 mod write;
 
 pub(crate) use ahead::Step;
@@ -29,7 +32,8 @@ pub(crate) use bounds::Bounds;
 pub(crate) use dispose::{Disposal, Listener};
 pub(crate) use drain::Drained;
 pub(crate) use sweep::{Kept, Visit};
-pub(crate) use write::{Mode, NotPut, Snag};
+pub(crate) use turn::Turn;
+pub(crate) use write::{Mode, NotPut, Outcome, Snag};
 
 use core::time::Duration;
 
@@ -37,9 +41,10 @@ use crate::budget::{Budget, Load};
 use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
 use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
-use crate::platform::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock_within};
+use crate::platform::sync::{AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, lock_within};
 use crate::removal::RemovalCause;
 use crate::retire::{Garbage, Ripe};
+use turn::Claims;
 
 pub(crate) struct Shard<K, V> {
     index: Index<K, V>,
@@ -53,15 +58,28 @@ pub(crate) struct Shard<K, V> {
     is_released: AtomicBool,
     /// What a drainer had to give back when the lock was taken.
     left: Mutex<Option<Ripe<K, V>>>,
+    /// Rings under `state` when a claim has ended.
+    turn_ended: Bell,
     /// Which shard this is.
     number: usize,
+}
+
+/// Whether sessions may be put in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Gate {
+    Open,
+    /// Not under the hashes that are claimed.
+    Claimed,
+    /// Never again.
+    Closed,
 }
 
 struct State<K, V> {
     writer: Writer,
     ledger: Ledger<Linked<K, V>>,
     garbage: Garbage<K, V>,
-    is_closed: bool,
+    gate: Gate,
+    claims: Claims,
     weight: u64,
     inserted: u64,
     removals: [u64; RemovalCause::COUNT],
@@ -116,7 +134,8 @@ impl<K, V> Shard<K, V> {
                 writer,
                 ledger: Ledger::new(resolution_ns, keeps_recency),
                 garbage: Garbage::new(has_listener),
-                is_closed: false,
+                gate: Gate::Open,
+                claims: Claims::default(),
                 weight: 0,
                 inserted: 0,
                 removals: [0; RemovalCause::COUNT],
@@ -128,6 +147,7 @@ impl<K, V> Shard<K, V> {
             dropped_weight: AtomicU64::new(0),
             is_released: AtomicBool::new(false),
             left: Mutex::new(None),
+            turn_ended: Bell::new(),
             number,
         }
     }

@@ -1,6 +1,6 @@
 //! What goes through many sessions, a bite at a time: reaping, evicting, clearing, walking.
 
-use super::{After, BITE, PATIENCE, Session, Shard, Shared, State};
+use super::{After, BITE, Gate, PATIENCE, Session, Shard, Shared, State};
 use crate::budget::{Load, Room};
 use crate::index::Held;
 use crate::ledger::{AHEAD_RECORDS, Coldest, RecordId};
@@ -170,7 +170,7 @@ impl<K, V> Shard<K, V> {
         &self,
         shared: &Shared<K, V>,
         from: u32,
-        held: &mut impl Extend<Held<K, V>>,
+        held: &mut impl Extend<(RecordId, Held<K, V>)>,
     ) -> Option<u32> {
         let session = self.open(shared);
         let now_ns = shared.clock.exact_ns();
@@ -178,15 +178,25 @@ impl<K, V> Shard<K, V> {
         for _ in 0..BITE {
             let (id, entry) = session.state.ledger.next_from(next)?;
             let is_live = entry.judge().cause_at(now_ns).is_none();
-            held.extend(is_live.then(|| entry.hold()));
+            held.extend(is_live.then(|| (id, entry.hold())));
             next = id.raw() + 1;
         }
         Some(next)
     }
 
+    /// Holds the live session that a record is of by now: the successor of the one that a walk found
+    /// there (M6), or one that came in after that had left.
+    pub(crate) fn hold_record(&self, shared: &Shared<K, V>, id: RecordId) -> Option<Held<K, V>> {
+        let session = self.open(shared);
+        let ledger = &session.state.ledger;
+        let entry = ledger.contains(id).then(|| ledger.get(id))?;
+        let is_live = entry.judge().cause_at(shared.clock.exact_ns()).is_none();
+        is_live.then(|| entry.hold())
+    }
+
     /// Lets nobody in any more.
     pub(crate) fn bar(&self) {
-        self.state.lock().is_closed = true;
+        self.state.lock().gate = Gate::Closed;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::cell::LazyCell;
 
-use super::{After, Session, Shard, Shared};
+use super::{After, Gate, Session, Shard, Shared};
 use crate::budget::{Load, Room};
 use crate::error::Reason;
 use crate::index::{Entry, Fresh, Held, Succession};
@@ -49,6 +49,18 @@ pub(crate) enum Snag {
     NeedsRoom(Load, Option<RecordId>),
     /// The session to be updated is no longer the key's, or is over.
     Lost,
+    /// Somebody else has a turn with the key (F1).
+    Claimed,
+}
+
+/// What became of a session that was to be removed as it was judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    Removed,
+    /// Its time was up.
+    Over,
+    /// It had been replaced or unlinked before.
+    Lost,
 }
 
 /// The entry that is in the way of a new one.
@@ -60,13 +72,13 @@ struct Incumbent {
 
 impl<K: Eq, V> Shard<K, V> {
     /// Puts a session in, if `mode` allows it and `room` and the budget together have the room, or the
-    /// shard can make some.
+    /// shard can make some. One that `gives_way` is not put in under a hash that is claimed.
     pub(crate) fn put(
         &self,
         shared: &Shared<K, V>,
         fresh: Fresh<K, V>,
         spans: Spans,
-        mode: Mode<'_, K, V>,
+        (mode, gives_way): (Mode<'_, K, V>, bool),
         room: &mut Room<'_>,
     ) -> Result<After, NotPut<K, V>> {
         let mut session = self.open(shared);
@@ -76,7 +88,7 @@ impl<K: Eq, V> Shard<K, V> {
         }
         // Sampled only where it matters.
         let now_ns = LazyCell::new(|| shared.clock.exact_ns());
-        let (snag, incumbent) = session.examine(&fresh, mode, &now_ns);
+        let (snag, incumbent) = session.examine(&fresh, (mode, gives_way), &now_ns);
         if let Some(snag) = snag {
             return Err(NotPut { fresh, snag, after: After::NOTHING });
         }
@@ -114,12 +126,17 @@ impl<K: Eq, V> Session<'_, K, V> {
     fn examine(
         &self,
         fresh: &Fresh<K, V>,
-        mode: Mode<'_, K, V>,
+        (mode, gives_way): (Mode<'_, K, V>, bool),
         now_ns: &LazyCell<u64, impl FnOnce() -> u64>,
     ) -> (Option<Snag>, Option<Incumbent>) {
         let state = &*self.state;
-        if state.is_closed {
-            return (Some(Snag::Refused(Reason::Closed)), None);
+        if state.gate != Gate::Open {
+            if state.gate == Gate::Closed {
+                return (Some(Snag::Refused(Reason::Closed)), None);
+            }
+            if gives_way && state.is_claimed(fresh.hash()) {
+                return (Some(Snag::Claimed), None);
+            }
         }
         let index = &self.shard.index;
         let found = index.find_linked(&state.writer, fresh.hash(), |key| key == fresh.key());
@@ -226,12 +243,17 @@ impl<K, V> Shard<K, V> {
         (Some(held), session.close())
     }
 
-    /// Removes this very session; false if it is gone already or its time is up.
-    pub(crate) fn remove_held(&self, shared: &Shared<K, V>, held: &Held<K, V>) -> (bool, After) {
+    /// Removes this very entry, and no other one of its key.
+    pub(crate) fn remove_held(&self, shared: &Shared<K, V>, held: &Held<K, V>) -> (Outcome, After) {
         let mut session = self.open(shared);
-        let is_removed =
-            !held.is_dead() && session.take_out(held.record(), RemovalCause::Removed).is_none();
-        (is_removed, session.close())
+        let outcome = if held.is_dead() {
+            Outcome::Lost
+        } else if session.take_out(held.record(), RemovalCause::Removed).is_some() {
+            Outcome::Over
+        } else {
+            Outcome::Removed
+        };
+        (outcome, session.close())
     }
 
     /// Measures a session's lifetimes anew from now. `None` if the key has no live one.

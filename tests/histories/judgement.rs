@@ -237,8 +237,20 @@ fn a_walk_shows_what_is_in_throughout() {
     let walk = What::Walk { shown: None };
     let story = Story::default().at((1, 2), insert(1)).at((3, 4), walk.clone());
     unexplained(ROOMY, story.dropped(Some(1), 0));
-    let replaced = Story::default().at((1, 2), insert(1)).at((3, 6), walk).at((4, 5), insert(2));
-    explained(ROOMY, replaced.end(1, RemovalCause::Replaced, 7, 0).dropped(Some(2), 0));
+    let replaced = |walks: &[What]| {
+        let mut story = Story::default().at((1, 2), insert(1)).at((4, 5), insert(2));
+        for walk in walks {
+            story = story.at((3, 6), walk.clone());
+        }
+        story.end(1, RemovalCause::Replaced, 7, 0).dropped(Some(2), 0)
+    };
+    let shown = |serial, is_doomed| What::Walk { shown: Some((serial, is_doomed)) };
+    unexplained(ROOMY, replaced(&[walk]));
+    explained(ROOMY, replaced(&[shown(1, false)]));
+    explained(ROOMY, replaced(&[shown(2, false)]));
+    // It lost the race for the first one, and was shown the other.
+    explained(ROOMY, replaced(&[shown(1, true), shown(2, false)]));
+    unexplained(ROOMY, replaced(&[shown(3, false)]));
 }
 
 #[test]

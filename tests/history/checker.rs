@@ -10,7 +10,7 @@
 
 use super::accounts;
 use super::model::{Limits, Ms};
-use super::record::{Call, History, What};
+use super::record::{Call, History};
 use super::specification::{Known, Print, State};
 use std::collections::HashSet;
 
@@ -24,8 +24,6 @@ pub(crate) fn check(history: &History, limits: Limits, keys: u8) -> Result<(), S
     for key in 0..keys {
         let mut calls: Vec<&Call> = history.calls.iter().filter(|call| call.key == key).collect();
         calls.sort_by_key(|call| call.invoked);
-        let calls: Vec<&Call> =
-            calls.iter().copied().filter(|call| !may_miss(call, &calls)).collect();
         if calls.len() > MOST_CALLS {
             return Err(format!("{} calls on one key are too many to check", calls.len()));
         }
@@ -42,18 +40,6 @@ pub(crate) fn check(history: &History, limits: Limits, keys: u8) -> Result<(), S
         }
     }
     Ok(())
-}
-
-/// H5: a walk that showed nothing says nothing if the key was replaced while it went on.
-fn may_miss(call: &Call, calls: &[&Call]) -> bool {
-    let What::Walk { shown: None } = call.what else { return false };
-    calls.iter().any(|other| {
-        let replaces = matches!(
-            other.what,
-            What::Offer { refused: None, .. } | What::Update { result: Ok(true), .. }
-        );
-        replaces && other.invoked < call.returned && call.invoked < other.returned
-    })
 }
 
 /// One bit for each call that is done.

@@ -172,19 +172,25 @@ impl Player {
         });
     }
 
-    /// A call that shows all sessions: for each key whether it was shown.
+    /// A call that shows all sessions: for each key what was shown, if anything was (H5).
     fn walk(&self, call: impl FnOnce(&mut Vec<(u8, u32, bool)>)) {
         let mut shown = Vec::new();
         let ((), mut frame) = self.frame(|| call(&mut shown));
         for key in 0..self.setup.keys {
-            let mut here = shown.iter().filter(|&&(other, ..)| other == key);
-            let shown = here.next().map(|&(_, serial, is_doomed)| (serial, is_doomed));
-            if here.next().is_some() {
-                self.registry.fault(format!("key {key} was shown twice in one bite"));
+            let here = shown.iter().filter(|&&(other, ..)| other == key);
+            let mut here: Vec<_> =
+                here.map(|&(_, serial, is_doomed)| Some((serial, is_doomed))).collect();
+            if here.is_empty() {
+                here.push(None);
+            }
+            if (1..here.len()).any(|at| here[..at].contains(&here[at])) {
+                self.registry.fault(format!("a session of key {key} was shown twice"));
             }
             frame.key = key;
-            frame.what = What::Walk { shown };
-            self.log.with(|history| history.calls.push(frame.clone()));
+            for shown in here {
+                frame.what = What::Walk { shown };
+                self.log.with(|history| history.calls.push(frame.clone()));
+            }
         }
     }
 

@@ -12,8 +12,8 @@
 //! - **H4** Calls that change a key go by times that never go back: they read the clock under a lock.
 //!   Reads go by any time between their beginning and their end, and so may leave a later last use
 //!   behind than the call that comes next goes by. A last use never goes back.
-//! - **H5** A walk shows a session that is in throughout. One that is replaced meanwhile may be
-//!   missed, and so may its successor.
+//! - **H5** A walk shows a key that is in throughout, under whatever value. It shows no value twice, and
+//!   a key again only if it was replaced or had left before.
 
 use super::model::{Entrance, Limits, Model, Ms, NEVER, Session, Updated};
 use super::record::{Call, End, What};

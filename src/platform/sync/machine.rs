@@ -36,6 +36,36 @@ pub(crate) fn park(timeout: Option<core::time::Duration>) {
     }
 }
 
+/// What wakes those who wait under a mutex for what it guards.
+#[derive(Debug)]
+pub(crate) struct Bell(parking_lot::Condvar);
+
+pub(crate) type Moment = std::time::Instant;
+
+pub(crate) fn moment_in(span: core::time::Duration) -> Moment {
+    Moment::now() + span
+}
+
+impl Bell {
+    pub(crate) fn new() -> Self {
+        Self(parking_lot::Condvar::new())
+    }
+
+    /// Waits for a ring, without the lock; tells whether it is too late.
+    pub(crate) fn wait<'a, T>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        until: Moment,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let is_late = self.0.wait_until(&mut guard, until).timed_out();
+        (guard, is_late)
+    }
+
+    pub(crate) fn ring(&self) {
+        self.0.notify_all();
+    }
+}
+
 /// Waits a moment for others to get on.
 pub(crate) fn nap() {
     thread::sleep(core::time::Duration::from_micros(200));

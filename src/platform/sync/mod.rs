@@ -106,6 +106,8 @@ struct Member {
     claim: Claim,
     /// The caches whose garbage this thread is getting rid of, one inside the other; 0 for none.
     draining: Cell<[usize; MOST_NESTED]>,
+    /// How many turns this thread has, or stands in line for.
+    turns: Cell<u32>,
     /// Outermost pins so far, as crossbeam counts them too.
     pins: Cell<u32>,
     /// How many of the collector's queue nodes this thread has emptied since it last flushed.
@@ -120,6 +122,7 @@ impl Member {
             handle: domain().collector.register(),
             claim: Claim::take(),
             draining: Cell::new([0; MOST_NESTED]),
+            turns: Cell::new(0),
             pins: Cell::new(0),
             emptied: Cell::new(0),
             ended: Cell::new(0),
@@ -340,6 +343,28 @@ impl Drop for DrainGuard {
             member.draining.set(draining.map(|other| if other == self.cache { 0 } else { other }));
         });
     }
+}
+
+/// Marks the current thread as one that has a turn, for which others wait.
+pub(crate) struct TurnMark(PhantomData<*mut ()>);
+
+impl TurnMark {
+    pub(crate) fn set() -> Self {
+        with_member(|member| member.turns.set(member.turns.get() + 1));
+        Self(PhantomData)
+    }
+}
+
+impl Drop for TurnMark {
+    fn drop(&mut self) {
+        with_member(|member| member.turns.set(member.turns.get().saturating_sub(1)));
+    }
+}
+
+/// Whether nobody waits for the current thread, so that it may wait for a turn.
+pub(crate) fn may_wait() -> bool {
+    let is_free = |member: &Member| member.turns.get() == 0 && !member.handle.is_pinned();
+    with_member(is_free).unwrap_or(false) && !DrainGuard::is_any_active()
 }
 
 /// Whether this is built for models, which are of few entries.

@@ -94,8 +94,26 @@ pub(crate) struct Mutex<T> {
 }
 
 pub(crate) struct MutexGuard<'a, T> {
+    // First, so that it says so before the lock is given back.
+    is_held: IsHeld<'a>,
     inner: loom::sync::MutexGuard<'a, T>,
-    is_held: &'a AtomicBool,
+}
+
+struct IsHeld<'a>(&'a AtomicBool);
+
+impl<'a> IsHeld<'a> {
+    fn set(is_held: &'a AtomicBool) -> Self {
+        // Relaxed: as in `try_lock`.
+        is_held.store(true, Ordering::Relaxed);
+        Self(is_held)
+    }
+}
+
+impl Drop for IsHeld<'_> {
+    fn drop(&mut self) {
+        // Relaxed: as in `try_lock`.
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl<T: Default> Default for Mutex<T> {
@@ -122,9 +140,7 @@ impl<T> Mutex<T> {
     }
 
     fn guard<'a>(&'a self, inner: loom::sync::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        // Relaxed: as in `try_lock`.
-        self.is_held.store(true, Ordering::Relaxed);
-        MutexGuard { inner, is_held: &self.is_held }
+        MutexGuard { is_held: IsHeld::set(&self.is_held), inner }
     }
 }
 
@@ -142,10 +158,31 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-impl<T> Drop for MutexGuard<'_, T> {
-    fn drop(&mut self) {
-        // Relaxed: as in `try_lock`.
-        self.is_held.store(false, Ordering::Relaxed);
+/// loom has no time: only a ring ends a wait.
+#[derive(Debug)]
+pub(crate) struct Bell(loom::sync::Condvar);
+
+pub(crate) fn moment_in(_span: core::time::Duration) {}
+
+impl Bell {
+    pub(crate) fn new() -> Self {
+        Self(loom::sync::Condvar::new())
+    }
+
+    pub(crate) fn wait<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        _until: (),
+    ) -> (MutexGuard<'a, T>, bool) {
+        let MutexGuard { is_held, inner } = guard;
+        let flag = is_held.0;
+        drop(is_held);
+        let inner = self.0.wait(inner).expect("no model panics under a lock");
+        (MutexGuard { is_held: IsHeld::set(flag), inner }, false)
+    }
+
+    pub(crate) fn ring(&self) {
+        self.0.notify_all();
     }
 }
 

@@ -58,6 +58,30 @@ impl<T> Mutex<T> {
     }
 }
 
+/// shuttle has no time: only a ring ends a wait.
+#[derive(Debug)]
+pub(crate) struct Bell(shuttle::sync::Condvar);
+
+pub(crate) fn moment_in(_span: Duration) {}
+
+impl Bell {
+    pub(crate) fn new() -> Self {
+        Self(shuttle::sync::Condvar::new())
+    }
+
+    pub(crate) fn wait<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        _until: (),
+    ) -> (MutexGuard<'a, T>, bool) {
+        (self.0.wait(guard).unwrap_or_else(PoisonError::into_inner), false)
+    }
+
+    pub(crate) fn ring(&self) {
+        self.0.notify_all();
+    }
+}
+
 /// shuttle has no time: only a wake-up ends a sleep.
 pub(crate) fn park(_timeout: Option<Duration>) {
     thread::park();

@@ -104,7 +104,7 @@ fn loom_touch_against_the_reapers_visit() {
         let fresh = Fresh::new(1, Canary::new(10), HASH, 1);
         let spans = Spans { live_ns: NEVER_NS, idle_ns: 50 * MILLI_NS };
         let mut room = Room::none(&scene.shared.budget);
-        let put = scene.shards[0].put(&scene.shared, fresh, spans, Mode::Always, &mut room);
+        let put = scene.shards[0].put(&scene.shared, fresh, spans, (Mode::Always, true), &mut room);
         assert!(put.is_ok());
         drop(room);
         scene.manual.advance(Duration::from_millis(49));
