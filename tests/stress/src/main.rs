@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use sundown::{Cache, Lifetime, OnFull, Reaper};
+use sundown::{Cache, GiveBack, Lifetime, OnFull, Reaper};
 
 const THREADS: u64 = 4;
 /// So few that threads meet; where a race is planted, at every other step.
@@ -75,6 +75,8 @@ fn generation(limit: Limit) -> u64 {
     let counted = Arc::clone(&heard);
     let evicting = Cache::builder()
         .max_entries(1_000)
+        // Whose thread is detached: ThreadSanitizer does not see the fence in std's handle of it.
+        .give_back(GiveBack::Never)
         .time_to_live(Duration::from_millis(300))
         .time_to_idle(Duration::from_millis(100))
         .resolution(Duration::from_millis(1))
@@ -83,6 +85,7 @@ fn generation(limit: Limit) -> u64 {
             counted.fetch_add(1, Ordering::Relaxed);
         });
     let rejecting = Cache::builder()
+        .give_back(GiveBack::Never)
         .max_weight(4_000)
         .weigher(|key, _| key % 8)
         .time_to_live(Duration::from_millis(50))
