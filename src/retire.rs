@@ -41,6 +41,8 @@ pub(crate) struct Garbage<K, V> {
     is_ordered: bool,
     /// Whether some thread has the drainer's token.
     is_draining: bool,
+    /// When the oldest of what a drainer has in hand was unlinked.
+    in_hand_since_ns: Option<u64>,
     pushed: u64,
     /// Wraps around, as does what is subtracted from it.
     pushed_weight: u64,
@@ -89,6 +91,7 @@ impl<K, V> Garbage<K, V> {
             held: Vec::new(),
             is_ordered,
             is_draining: false,
+            in_hand_since_ns: None,
             pushed: 0,
             pushed_weight: 0,
             taken: 0,
@@ -168,15 +171,6 @@ impl<K, V> Garbage<K, V> {
         !core::mem::replace(&mut self.is_draining, true)
     }
 
-    /// Takes up to `limit` entries that closures have let go of; `None`, and the token goes back, if
-    /// there are none.
-    pub(crate) fn take_free(&mut self, limit: usize) -> Option<Ripe<K, V>> {
-        let mut ripe = Ripe::none(self.is_ordered);
-        self.take_released(&mut ripe, limit);
-        self.is_draining = !ripe.is_empty();
-        self.is_draining.then_some(ripe)
-    }
-
     /// Takes entries that nobody reads any more, going through `limit` at most; `None`, and the
     /// token goes back, if there are none. Those that must wait behind a held one may be all that
     /// it went through; then what it gives is empty.
@@ -226,6 +220,7 @@ impl<K, V> Garbage<K, V> {
             }
             return None;
         }
+        self.in_hand_since_ns = Some(ripe.since_ns);
         Some(ripe)
     }
 
@@ -250,7 +245,7 @@ impl<K, V> Garbage<K, V> {
     /// well.
     pub(crate) fn put_back(&mut self, mut ripe: Ripe<K, V>) {
         debug_assert!(self.is_draining && ripe.tables.is_empty(), "R2: a drainer had it");
-        self.is_draining = false;
+        (self.is_draining, self.in_hand_since_ns) = (false, None);
         self.taken -= (ripe.len() + ripe.stuck.len()) as u64;
         // What is left of those that were held goes back in front of those that waited behind them.
         while let Some(unlinked) = ripe.free.pop_back() {
@@ -295,11 +290,11 @@ impl<K, V> Garbage<K, V> {
         sealed.or_else(|| (!self.open.is_empty()).then_some(self.open.since_ns))
     }
 
-    /// When the oldest of what waits here was unlinked, closures included; of what is in a
-    /// drainer's hands nothing is known.
+    /// When the oldest of what waits here was unlinked, for closures and what a drainer has in hand
+    /// included.
     pub(crate) fn oldest_ns(&self) -> Option<u64> {
         let held = self.held.iter().map(|queue| queue.since_ns).min();
-        [self.waiting_since_ns(), held].into_iter().flatten().min()
+        [self.waiting_since_ns(), held, self.in_hand_since_ns].into_iter().flatten().min()
     }
 
     /// Gives back what growth has left behind.

@@ -10,7 +10,7 @@ use crate::builder::{Builder, with_overhead};
 use crate::error::BuildError;
 use crate::platform::clock::Clock;
 use crate::platform::sync::{Arc, Ordering};
-use crate::reaper;
+use crate::reaper::{self, Alarm};
 use crate::removal::Reaper;
 use crate::shard::{BITE, Bounds, Disposal, Shared};
 
@@ -58,6 +58,7 @@ where
             batch_entries,
             heavy_weight,
             bounds: Bounds::new(checked.shards),
+            alarm: Arc::new(Alarm::new()),
         };
         let checked = (checked, self.max_entries, has_listener);
         let weigher = self.weigher.map(|weigher| match self.counts_overhead {
@@ -92,7 +93,7 @@ where
         };
         let mut round = Round::through(self.core.shards.len());
         let work = move || worker.reaper_pass(&mut round);
-        let thread = reaper::spawn(&self.core.alarm, clock, stack_bytes, work, farewell);
+        let thread = reaper::spawn(&self.core.shared.alarm, clock, stack_bytes, work, farewell);
         *self.core.reaper.lock() = Some(thread.map_err(BuildError::Thread)?);
         Ok(())
     }

@@ -8,13 +8,13 @@ use crate::budget::Coldness;
 use crate::builder::{Checked, Weigher};
 use crate::lifetime::Spans;
 use crate::memory::Giver;
+use crate::platform::clock::{MILLI_NS, process_ns};
 use crate::platform::hasher::KeyHash;
 use crate::platform::stripe::Tally;
 use crate::platform::sync::{
-    Arc, AtomicU64, AtomicUsize, DrainGuard, Mutex, Ticket, is_pinned, ripen, thread, turn_epoch,
+    AtomicU64, AtomicUsize, DrainGuard, Mutex, Ticket, is_pinned, ripen, thread, turn_epoch,
 };
 use crate::platform::thread::Home;
-use crate::reaper::Alarm;
 use crate::removal::{OnFull, RemovalCause};
 use crate::shard::{After, Drained, Shard, Shared};
 
@@ -25,7 +25,6 @@ pub(crate) struct Core<K, V, S> {
     pub(super) spans: Spans,
     pub(super) on_full: OnFull,
     pub(super) weigher: Option<Box<Weigher<K, V>>>,
-    pub(super) alarm: Arc<Alarm>,
     pub(super) tally: Tally,
     pub(super) rejected: AtomicU64,
     pub(super) wakeups: AtomicU64,
@@ -53,18 +52,13 @@ impl<K, V, S> Core<K, V, S> {
         self.weigher.as_ref().map_or(1, |weigher| weigher(key, value).max(1))
     }
 
-    /// Does what a call on a shard has left to do. No lock and no room may be held.
+    /// Does what a call on a shard has left to do, and tells how pressure has changed. No lock and no
+    /// room may be held.
     pub(super) fn follow_up(&self, shard: &Shard<K, V>, after: After) {
-        self.follow_up_untold(shard, after);
-        self.tell_of_pressure();
-    }
-
-    /// The same for a call that has more to do before it tells how pressure has changed.
-    pub(super) fn follow_up_untold(&self, shard: &Shard<K, V>, after: After) {
-        self.alarm.ring_by(after.look_ns);
-        if after.has_full_batch {
-            self.help(shard);
+        if after == After::Help {
+            self.help([shard]);
         }
+        self.tell_of_pressure();
     }
 
     /// Tells how pressure has changed, if it has. No lock and no room may be held.
@@ -79,23 +73,38 @@ impl<K, V, S> Core<K, V, S> {
     fn tell_news(&self) {
         // Somebody's `clone` has called us. Readers do not run longer than that: the reaper tells.
         if is_pinned() {
-            self.alarm.ring_by(self.shared.clock.exact_ns());
+            self.shared.alarm.ring_by(self.shared.clock.exact_ns());
             return;
         }
         self.shared.budget.tell_news(|pressure| self.shared.disposal.tell(pressure));
     }
 
-    /// Helps to get rid of a shard's garbage: two rounds, without waiting for anybody.
-    pub(super) fn help(&self, shard: &Shard<K, V>) {
-        // A pinned thread would wait for itself, and inside a listener, of whatever cache, the outer
-        // drain goes on: it may be another reaper's. Ours, who was told of the garbage, comes anyway.
+    /// Helps to free the garbage of some shards, for [`MOST_HELP_NS`] in all: a caller pays for what it
+    /// adds to the reaper's work, but not for a slow listener or destructor of other sessions.
+    pub(super) fn help<'s>(&self, shards: impl IntoIterator<Item = &'s Shard<K, V>>)
+    where
+        K: 's,
+        V: 's,
+    {
+        // Skip if pinned (we would wait for ourselves) or inside any cache's listener (we would delay
+        // its drain). The reaper has been alerted.
         if is_pinned() || DrainGuard::is_any_active() {
             return;
         }
         self.notice_population();
         Ticket::defer();
         turn_epoch();
-        shard.drain_bites(&self.shared, MOST_HELP);
+        let until_ns = process_ns().saturating_add(MOST_HELP_NS);
+        let is_over = || process_ns() >= until_ns;
+        for shard in shards {
+            if shard.drain_for_a_while(&self.shared, MOST_HELP, &is_over) == Drained::Some {
+                // The reaper may have looked at this shard while this thread had its garbage.
+                self.shared.alarm.ring_by(self.shared.clock.exact_ns());
+            }
+            if is_over() {
+                return;
+            }
+        }
     }
 
     /// Reaps all that is due by its exact deadline and frees what nobody reads, on this thread.
@@ -105,8 +114,8 @@ impl<K, V, S> Core<K, V, S> {
         let mut has_garbage = false;
         for shard in &self.shards {
             loop {
-                let (visit, after) = shard.reap(&self.shared, true);
-                self.alarm.ring_by(visit.look_ns.min(after.look_ns));
+                // All garbage is freed below.
+                let (visit, _) = shard.reap(&self.shared, true);
                 reaped += visit.reaped;
                 has_garbage |= visit.has_garbage;
                 if !visit.has_more {
@@ -142,8 +151,9 @@ impl<K, V, S> Core<K, V, S> {
         for shard in &self.shards {
             let mut from = Some(0);
             while let Some(next) = from {
-                let (further, after) = shard.unlink_bite(&self.shared, next, cause);
-                self.follow_up(shard, after);
+                // The garbage is left to the reaper: to free it may take as long as listeners like.
+                let (further, _) = shard.unlink_bite(&self.shared, next, cause);
+                self.tell_of_pressure();
                 from = further;
             }
         }
@@ -190,7 +200,7 @@ impl<K, V, S> Core<K, V, S> {
             core::mem::forget(self.reaper.lock().take());
             return self.finish_after_fork();
         }
-        self.alarm.stop();
+        self.shared.alarm.stop();
         let reaper = self.reaper.lock().take();
         match reaper {
             // The last handle was dropped by a listener or a destructor on the reaper's own thread:
@@ -234,7 +244,6 @@ impl<K, V, S> Core<K, V, S> {
             spans: checked.spans,
             on_full,
             weigher,
-            alarm: Arc::new(Alarm::new()),
             tally: Tally::new(),
             rejected: AtomicU64::new(0),
             wakeups: AtomicU64::new(0),
@@ -256,5 +265,6 @@ impl<K, V, S: BuildHasher> Core<K, V, S> {
     }
 }
 
-/// How many bites of garbage one call helps to get rid of.
+/// How many bites of a shard's garbage a call helps to free, and for how long.
 const MOST_HELP: usize = 4;
+const MOST_HELP_NS: u64 = MILLI_NS;

@@ -52,8 +52,8 @@ impl<K, V, S> Core<K, V, S> {
 
     /// Does what gathering has left to do, and tells of pressure. No lock and no room may be held.
     pub(super) fn attend_to(&self, follow_ups: FollowUps) {
-        for shard in follow_ups.full {
-            self.help(&self.shards[shard]);
+        if !follow_ups.full.is_empty() {
+            self.help(follow_ups.full.iter().map(|&number| &*self.shards[number]));
         }
         self.tell_of_pressure();
     }
@@ -98,8 +98,7 @@ impl<K, V, S> Core<K, V, S> {
         for (number, shard) in self.shards.iter().enumerate() {
             while bounds.earliest_ns(number) <= now_ns {
                 let (visit, after) = shard.reap(&self.shared, false);
-                self.alarm.ring_by(visit.look_ns);
-                self.note(follow_ups, number, after);
+                follow_ups.note(number, after);
                 if visit.reaped > 0 && room.try_cover(need) {
                     return true;
                 }
@@ -113,15 +112,6 @@ impl<K, V, S> Core<K, V, S> {
         // The reaper may have been faster at what is due: it gives the room back before it publishes
         // that nothing is due any more.
         room.try_cover(need)
-    }
-
-    /// Rings as it goes, for others believe that it has been done; what else a step on a shard
-    /// leaves to do has to wait.
-    pub(super) fn note(&self, follow_ups: &mut FollowUps, shard: usize, after: After) {
-        self.alarm.ring_by(after.look_ns);
-        if after.has_full_batch {
-            follow_ups.full.push(shard);
-        }
     }
 
     /// Evicts one session; false if there is none.
@@ -144,7 +134,7 @@ impl<K, V, S> Core<K, V, S> {
                 if let Some((number, id, used_ms)) = best.take() {
                     let (is_done, after) =
                         self.shards[number].evict_known(&self.shared, (id, used_ms), room);
-                    self.note(follow_ups, number, after);
+                    follow_ups.note(number, after);
                     if is_done {
                         // Relaxed: a figure.
                         self.inexact.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +146,7 @@ impl<K, V, S> Core<K, V, S> {
             let spared = spared.filter(|&(shard, _)| shard == number).map(|(_, id)| id);
             let (eviction, after) =
                 shard.evict((&self.shared, now_ns), (rival_ms, spared), &mut looks, room);
-            self.note(follow_ups, number, after);
+            follow_ups.note(number, after);
             match eviction {
                 Ok(bound_ms) => {
                     coldness.set(number, bound_ms);
@@ -203,6 +193,14 @@ type Spared = (usize, RecordId);
 pub(super) struct FollowUps {
     /// Shards with a full batch of garbage.
     full: Vec<usize>,
+}
+
+impl FollowUps {
+    pub(super) fn note(&mut self, shard: usize, after: After) {
+        if after == After::Help {
+            self.full.push(shard);
+        }
+    }
 }
 
 /// One eviction examines at most this many records: over a read-only hour every record goes stale,

@@ -2,8 +2,8 @@
 
 use super::core::Core;
 use super::pass::Round;
-use crate::memory::{Decline, Population, Turn, Verdict, process_ns};
-use crate::platform::clock::MILLI_NS;
+use crate::memory::{Decline, Population, Turn, Verdict};
+use crate::platform::clock::{MILLI_NS, process_ns};
 use crate::platform::sync::Ordering;
 
 impl<K, V, S> Core<K, V, S> {
@@ -24,14 +24,14 @@ impl<K, V, S> Core<K, V, S> {
     /// nothing is due; lowers the alarm to when it has to look again.
     pub(super) fn look_to_memory(&self, round: &mut Round) {
         let Some(giver) = &self.giver else { return };
-        if self.alarm.is_stopped() {
+        if self.shared.alarm.is_stopped() {
             return;
         }
         let population = self.population(round.is_clean());
         let now_ns = self.shared.clock.exact_ns();
         match round.decline.look(population, now_ns, process_ns()) {
             Verdict::Small => {}
-            Verdict::LookAt(look_ns) => self.alarm.lower(look_ns),
+            Verdict::LookAt(look_ns) => self.shared.alarm.lower(look_ns),
             Verdict::Over { grew_ns } => {
                 let wait_ns = match giver.turn(grew_ns) {
                     Turn::Covered => None,
@@ -42,7 +42,7 @@ impl<K, V, S> Core<K, V, S> {
                 if let Some(wait_ns) = wait_ns {
                     let look_ns = now_ns.saturating_add(wait_ns);
                     round.decline.postpone(look_ns);
-                    self.alarm.lower(look_ns);
+                    self.shared.alarm.lower(look_ns);
                 } else {
                     round.decline = Decline::default();
                     // Relaxed: a figure; what is noticed meanwhile belongs to the next fall.

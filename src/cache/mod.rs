@@ -225,7 +225,7 @@ impl<'c, K, V, S> Holds<'c, K, V, S> {
 impl<K, V, S> Drop for Holds<'_, K, V, S> {
     fn drop(&mut self) {
         for (_, held) in self.held.drain(..) {
-            release(self.core, self.shard, held);
+            self.shard.release(&self.core.shared, held);
         }
     }
 }
@@ -246,13 +246,7 @@ impl<'c, K, V, S> Hold<'c, K, V, S> {
 impl<K, V, S> Drop for Hold<'_, K, V, S> {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            release(self.core, self.shard, held);
+            self.shard.release(&self.core.shared, held);
         }
-    }
-}
-
-fn release<K, V, S>(core: &Core<K, V, S>, shard: &Shard<K, V>, held: Held<K, V>) {
-    if !shard.release(&core.shared, held) {
-        core.alarm.ring_by(core.shared.clock.exact_ns());
     }
 }

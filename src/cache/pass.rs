@@ -99,7 +99,7 @@ impl<K, V, S> Core<K, V, S> {
             let reap_until_ns = begun_ns.saturating_add(MOST_REAP_NS);
             loop {
                 self.visit_all(round, refile_until_ns);
-                if self.alarm.is_stopped() {
+                if self.shared.alarm.is_stopped() {
                     return;
                 }
                 let until_ns = if round.has_more_due { reap_until_ns } else { refile_until_ns };
@@ -119,7 +119,7 @@ impl<K, V, S> Core<K, V, S> {
 
     /// Visits every shard that wants attention, once.
     fn visit_all(&self, round: &mut Round, refile_until_ns: u64) {
-        self.alarm.disarm();
+        self.shared.alarm.disarm();
         round.clear();
         let now_ns = self.shared.clock.exact_ns();
         let shards = self.shards.len();
@@ -137,7 +137,7 @@ impl<K, V, S> Core<K, V, S> {
             let visit = self.shards[number].visit(&self.shared, refile_until_ns);
             round.note(number, visit);
         }
-        self.alarm.lower(round.look_ns);
+        self.shared.alarm.lower(round.look_ns);
     }
 
     fn visit_wanted(&self, round: &mut Round, now_ns: u64, refile_until_ns: u64) {
@@ -182,7 +182,7 @@ impl<K, V, S> Core<K, V, S> {
         let busy_until_ns = self.shared.clock.exact_ns().saturating_add(LEAST_DRAIN_NS);
         let is_over = || {
             let now_ns = self.shared.clock.exact_ns();
-            now_ns >= busy_until_ns && self.alarm.at_ns() <= now_ns
+            now_ns >= busy_until_ns && self.shared.alarm.at_ns() <= now_ns
         };
         // One shard may have new garbage for ever: the next drain begins with the others.
         let (shards, first) = (self.shards.len(), round.drain_first);
@@ -209,7 +209,7 @@ impl<K, V, S> Core<K, V, S> {
                 nap();
                 again_ns = 0;
             }
-            self.alarm.lower(self.shared.clock.exact_ns().saturating_add(again_ns));
+            self.shared.alarm.lower(self.shared.clock.exact_ns().saturating_add(again_ns));
         }
         true
     }

@@ -110,9 +110,8 @@ where
             }
             let (shard, hash) = (hold.shard, entry.hash());
             let (outcome, after) = shard.remove_held(&self.core.shared, entry);
-            // First, for others go by the alarm; whoever drops the hold may be long about it.
-            self.core.follow_up(shard, after);
             drop(hold);
+            self.core.follow_up(shard, after);
             match outcome {
                 Outcome::Removed => return true,
                 Outcome::Over => return false,

@@ -115,6 +115,8 @@ fn later_sessions_of_a_held_key_wait_for_it_and_no_others_do() {
         cache.audit().unwrap();
         assert_eq!(cache.stats().retired.count, 2);
     });
+    assert_eq!(events.lock().unwrap().len(), 1, "a reader runs no listener");
+    repeat_until(|| events.lock().unwrap().len() == 3, || _ = cache.reap());
     let told = events.lock().unwrap().clone();
     assert_eq!(told[1..], [(1, 10, RemovalCause::Replaced), (1, 11, RemovalCause::Replaced)]);
     cache.audit().unwrap();

@@ -51,8 +51,9 @@ where
                 if f(entry.key(), entry.value()) {
                     return;
                 }
-                let (outcome, after) = shard.remove_held(&self.core.shared, entry);
-                self.core.follow_up(shard, after);
+                // The garbage is left to the reaper, for it may be that of many.
+                let (outcome, _) = shard.remove_held(&self.core.shared, entry);
+                self.core.tell_of_pressure();
                 match outcome {
                     Outcome::Removed => return removed += 1,
                     Outcome::Over => return,

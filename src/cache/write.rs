@@ -11,7 +11,7 @@ use crate::error::{Reason, Rejected};
 use crate::index::{Fresh, Use};
 use crate::lifetime::Lifetime;
 use crate::platform::sync::{Ordering, pin};
-use crate::shard::{Mode, NotPut, Snag};
+use crate::shard::{After, Mode, NotPut, Snag};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -185,7 +185,9 @@ where
             match shard.put(&core.shared, fresh, spans, (mode, gives_way), &mut room) {
                 Ok(after) => {
                     drop(room);
-                    core.follow_up_untold(shard, after);
+                    if after == After::Help {
+                        core.help([&**shard]);
+                    }
                     return Ok(());
                 }
                 Err(NotPut { fresh: back, snag, after }) => match snag {
@@ -198,7 +200,7 @@ where
                         (fresh, gives_way) = (back, false);
                     }
                     Snag::NeedsRoom(need, spared) => {
-                        core.note(follow_ups, number, after);
+                        follow_ups.note(number, after);
                         let spared = spared.map(|id| (number, id));
                         match core.gather(&mut room, need, spared, (follow_ups, &mut waits)) {
                             Gathered::Room | Gathered::LookAgain => fresh = back,

@@ -1,13 +1,11 @@
 //! The thread that gives memory back, and how often (B3, B4).
 
-use core::panic::AssertUnwindSafe;
 use core::time::Duration;
-use std::panic::catch_unwind;
 
-use crate::platform::clock::{Clock, MILLI_NS, nanos};
+use crate::platform::clock::{MILLI_NS, nanos, process_ns};
 use crate::platform::memory::{CAN_TRIM, prepare_trim, resident_bytes, trim};
 use crate::platform::sync::{Arc, AtomicU32, Mutex, OnceLock, Ordering, park};
-use crate::platform::thread;
+use crate::platform::{thread, unwind};
 use crate::stats::GivenBack;
 
 /// Gives memory back, no more often than B3 allows.
@@ -162,11 +160,8 @@ struct Attempt {
 impl Attempt {
     fn make(way: &dyn Fn(), expected_bytes: u64) -> Self {
         let (before, begun_ns) = (resident_bytes(), process_ns());
-        let outcome = catch_unwind(AssertUnwindSafe(way));
+        let has_failed = unwind::panics(way);
         let ended_ns = process_ns();
-        let has_failed = outcome.is_err();
-        // What it panicked with may panic when it is dropped.
-        let _dropped = catch_unwind(AssertUnwindSafe(|| drop(outcome)));
         let returned = before.zip(resident_bytes()).map(|(before, now)| before.saturating_sub(now));
         Self {
             ended_ns,
@@ -203,11 +198,6 @@ impl Book {
         self.returned_bytes = attempt.returned_bytes;
         self.is_busy = false;
     }
-}
-
-/// The process's own time, whatever clock a cache runs on.
-pub(crate) fn process_ns() -> u64 {
-    Clock::monotonic().exact_ns()
 }
 
 const THREAD_NAME: &str = "sundown-memory";

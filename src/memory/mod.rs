@@ -27,7 +27,7 @@ mod decline;
 mod giver;
 
 pub(crate) use decline::{Decline, Population, Verdict};
-pub(crate) use giver::{Giver, Turn, process_ns};
+pub(crate) use giver::{Giver, Turn};
 
 use core::fmt;
 

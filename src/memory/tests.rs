@@ -1,5 +1,5 @@
 use super::*;
-use crate::platform::clock::MILLI_NS;
+use crate::platform::clock::{MILLI_NS, process_ns};
 
 const SECOND_NS: u64 = 1_000 * MILLI_NS;
 

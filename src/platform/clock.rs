@@ -16,6 +16,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::platform::IS_BARE;
 use crate::platform::sync::{Arc, AtomicU64, Mutex, Ordering, Weak};
 
 /// A deadline that never comes.
@@ -26,6 +27,14 @@ pub(crate) const LAST_NS: u64 = 1 << 62;
 pub(crate) const COARSE_MARGIN_NS: u64 = 250_000_000;
 /// One millisecond: what a touch is recorded to.
 pub(crate) const MILLI_NS: u64 = 1_000_000;
+
+/// The process's own time, whatever clock a cache runs on: for how long something takes. It stands still
+/// in models, which have to repeat, and where there is no clock.
+#[inline]
+pub(crate) fn process_ns() -> u64 {
+    let stands_still = IS_BARE || cfg!(any(sundown_loom, sundown_shuttle));
+    if stands_still { 0 } else { machine::exact_ns() }
+}
 
 /// The nanoseconds of `duration`, [`NEVER_NS`] where they do not fit.
 pub(crate) fn nanos(duration: Duration) -> u64 {

@@ -18,6 +18,7 @@ pub(crate) mod memory;
 pub(crate) mod stripe;
 pub(crate) mod sync;
 pub(crate) mod thread;
+pub(crate) mod unwind;
 
 /// Whether the target has neither clock nor randomness.
 pub(crate) const IS_BARE: bool =

@@ -350,7 +350,7 @@ fn check_tells_what_does_not_add_up() {
     assert!(broken(&yard, 0).starts_with("R2"), "one is in nobody's hands");
     assert!(yard.garbage.try_start_draining());
     assert_eq!(yard.garbage.check(0), Ok(4), "one is in the drainer's hands");
-    assert!(yard.garbage.take_free(1).is_none() && !yard.garbage.is_draining());
+    assert!(yard.garbage.take_ripe(0, Readers::Gone).is_none() && !yard.garbage.is_draining());
     yard.garbage.pushed += 1;
     assert!(broken(&yard, 1).starts_with("R4"), "one is lost");
     yard.garbage.pushed -= 1;

@@ -28,7 +28,7 @@ impl<K, V> Shard<K, V> {
         stats.dropped += dropped;
         stats.retired.count += pushed - dropped;
         stats.retired.weight += pushed_weight.wrapping_sub(dropped_weight);
-        if let Some(oldest_ns) = state.garbage.oldest_ns() {
+        if let Some(oldest_ns) = state.garbage.oldest_ns().filter(|_| pushed > dropped) {
             let age = core::time::Duration::from_nanos(now_ns.saturating_sub(oldest_ns));
             stats.retired.oldest = stats.retired.oldest.max(age);
         }

@@ -1,11 +1,9 @@
 //! The end of a session: the listener, or the destructors. And the other callback, for pressure.
 
-use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-
 use crate::index::Removed;
-use crate::platform::clock::Clock;
-use crate::platform::sync::{AtomicU64, Ordering};
+use crate::platform::clock::{Clock, process_ns};
+use crate::platform::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::platform::unwind;
 use crate::pressure::{OnPressure, Pressure};
 use crate::removal::RemovalCause;
 use crate::retire::AT_ONCE;
@@ -17,6 +15,8 @@ pub(crate) type Listener<K, V> = dyn Fn(K, V, RemovalCause) + Send + Sync;
 /// Runs user code for what has left, outside every lock, and survives its panics.
 pub(crate) struct Disposal<K, V> {
     listener: Option<Box<Listener<K, V>>>,
+    /// How many sessions are taken apart between two looks at the clock.
+    stride: AtomicU32,
     lag: Histogram,
     listener_panics: AtomicU64,
     drop_panics: AtomicU64,
@@ -31,6 +31,7 @@ impl<K, V> Disposal<K, V> {
     ) -> Self {
         Self {
             listener,
+            stride: AtomicU32::new(1),
             lag: Histogram::new(),
             listener_panics: AtomicU64::new(0),
             drop_panics: AtomicU64::new(0),
@@ -57,14 +58,41 @@ impl<K, V> Disposal<K, V> {
         }
     }
 
-    /// After how many sessions a drainer looks whether it has been too long at it: listeners may be
-    /// slow, and one look costs as much as a plain destructor.
-    pub(super) fn stride(&self) -> usize {
-        if self.listener.is_some() { 1 } else { AT_ONCE }
+    /// Takes apart the sessions that `next` gives, as many as it is asked for; false if those were all.
+    /// `each` is told their weights.
+    ///
+    /// A drainer looks at the clock in between, which costs as much as a quick destructor. So sessions
+    /// go one by one while listeners or destructors are slow, and up to [`AT_ONCE`] together once they
+    /// have been seen to be quick.
+    pub(super) fn dispose_some<I: Iterator<Item = Removed<K, V>>>(
+        &self,
+        next: impl FnOnce(usize) -> I,
+        clock: &Clock,
+        mut each: impl FnMut(u64),
+    ) -> bool {
+        // Relaxed, both: a figure.
+        let stride = if self.listener.is_some() { 1 } else { self.stride.load(Ordering::Relaxed) };
+        let begun_ns = process_ns();
+        let mut disposed = 0;
+        for removed in next(stride as usize) {
+            let weight = removed.weight;
+            self.dispose(removed, clock);
+            each(weight);
+            disposed += 1;
+        }
+        if self.listener.is_none() {
+            let is_quick = process_ns().saturating_sub(begun_ns) < QUICK_NS;
+            let next = if is_quick { (2 * stride).min(AT_ONCE as u32) } else { 1 };
+            if next != stride {
+                // Relaxed: as above.
+                self.stride.store(next, Ordering::Relaxed);
+            }
+        }
+        disposed == stride
     }
 
     /// Hands a session to the listener, or drops it.
-    pub(super) fn dispose(&self, removed: Removed<K, V>, clock: &Clock) {
+    fn dispose(&self, removed: Removed<K, V>, clock: &Clock) {
         let Removed { key, value, cause, deadline_ns, .. } = removed;
         if let Some(listener) = &self.listener {
             survive(&self.listener_panics, || listener(key, value, cause));
@@ -78,20 +106,14 @@ impl<K, V> Disposal<K, V> {
     }
 }
 
-/// Runs user code; counts its panic, and drops what it panicked with.
+/// Runs user code, and counts its panic. Nothing of ours is inside: the session has been taken apart, and
+/// the counters are atomic.
 fn survive(panics: &AtomicU64, user_code: impl FnOnce()) {
-    // Nothing of ours is inside: the session has been taken apart, and the counters are atomic.
-    let mut outcome = catch_unwind(AssertUnwindSafe(user_code));
-    if outcome.is_err() {
+    if unwind::panics(user_code) {
         // Relaxed: a figure.
         panics.fetch_add(1, Ordering::Relaxed);
     }
-    for _ in 0..MOST_PAYLOADS {
-        let Err(payload) = outcome else { return };
-        outcome = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-    }
-    core::mem::forget(outcome);
 }
 
-/// A payload may panic when it is dropped, and with another such payload; somewhere it must end.
-const MOST_PAYLOADS: usize = 16;
+/// What so many sessions together take at most if their destructors are quick.
+const QUICK_NS: u64 = 64_000;

@@ -34,46 +34,36 @@ impl<K, V> Shard<K, V> {
     /// Frees all that is ripe, unless another thread is at it, or this one is: then its outer drain
     /// or the reaper has to.
     pub(crate) fn drain(&self, shared: &Shared<K, V>) -> Drained {
-        self.drain_bites(shared, usize::MAX)
+        self.drain_for_a_while(shared, usize::MAX, &|| false)
     }
 
-    /// Like [`drain`](Self::drain), but no more than so many bites. Tells what the last one came to.
-    pub(crate) fn drain_bites(&self, shared: &Shared<K, V>, most: usize) -> Drained {
+    /// Like [`drain`](Self::drain), but no more than so many bites, and only until it `is_over`. Tells
+    /// what the last bite came to.
+    pub(crate) fn drain_for_a_while(
+        &self,
+        shared: &Shared<K, V>,
+        most: usize,
+        is_over: &impl Fn() -> bool,
+    ) -> Drained {
         let Some(_drain) = shared.drain_guard() else { return Drained::Taken };
         let mut bites = 0;
         loop {
-            let drained = self.drain_some(shared, Readers::Possible);
+            let drained =
+                self.drain_locked(shared, self.lock_settled(), Readers::Possible, is_over);
             bites += 1;
-            if drained != Drained::Some || bites == most {
+            if drained != Drained::Some || bites == most || is_over() {
                 return drained;
             }
         }
     }
 
-    /// Ends a hold, and frees the entry if it waited only for that, with those of its key that
-    /// waited behind it, up to a bite. Waits for no lock: what cannot be done from here the reaper
-    /// has to do, for whom the caller rings if this is false.
-    pub(crate) fn release(&self, shared: &Shared<K, V>, held: Held<K, V>) -> bool {
-        if !held.release() {
-            return true;
-        }
-        self.note_release();
-        // Inside another cache's listener others wait for its thread.
-        let most = if DrainGuard::is_any_active() { 1 } else { BITE };
-        let Some(_drain) = shared.drain_guard() else { return false };
-        let Some(mut state) = self.state.try_lock() else { return false };
-        self.settle_left(&mut state);
-        if !state.garbage.try_start_draining() {
-            return false;
-        }
-        self.take_release();
-        let Some(ripe) = state.garbage.take_free(most) else { return true };
-        let may_be_more = ripe.is_full(most);
-        if may_be_more {
+    /// Ends a hold. A session that waits only for that is left to the reaper, with those of its key
+    /// that wait behind it: a reader runs no other session's destructor, and takes no lock.
+    pub(crate) fn release(&self, shared: &Shared<K, V>, held: Held<K, V>) {
+        if held.release() {
             self.note_release();
+            shared.alarm.ring_by(shared.clock.exact_ns());
         }
-        self.dispose(shared, state, ripe, &|| false);
-        !may_be_more
     }
 
     /// Frees everything, also what is not ripe: the last handle is gone.
@@ -129,19 +119,13 @@ impl<K, V> Shard<K, V> {
     ) {
         drop(state);
         ripe.free_tables();
-        let stride = shared.disposal.stride();
-        loop {
-            let mut disposed = 0;
-            for removed in ripe.next_removed(stride) {
-                let weight = removed.weight;
-                shared.disposal.dispose(removed, &shared.clock);
+        let mut goes_on = true;
+        while goes_on {
+            let next = |stride| ripe.next_removed(stride);
+            goes_on = shared.disposal.dispose_some(next, &shared.clock, |weight| {
                 add(&self.dropped_weight, weight);
                 add(&self.dropped, 1);
-                disposed += 1;
-            }
-            if disposed < stride || is_over() {
-                break;
-            }
+            }) && !is_over();
         }
         if ripe.has_free() {
             self.note_release();

@@ -13,7 +13,7 @@
 //! M3. No hold of the lock does more than [`BITE`] entries' work, `audit` and rebuilding the table
 //!     apart. No user code runs under it but `Eq` on keys, before anything is changed.
 //! M4. `look_ns` is at most the time at which something in here wants attention; whoever lowers it
-//!     tells the caller, who rings the alarm.
+//!     rings the alarm as soon as the lock is given back.
 //! M5. What a shard has published in [`Bounds`] is what it says (V1, V2).
 //! M6. A session keeps its record's number until it is unlinked, whatever replaces its value. So a walk
 //!     in the order of numbers comes to each session that is in throughout exactly once.
@@ -41,7 +41,8 @@ use crate::budget::{Budget, Load};
 use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
 use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
-use crate::platform::sync::{AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, lock_within};
+use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, lock_within};
+use crate::reaper::Alarm;
 use crate::removal::RemovalCause;
 use crate::retire::{Garbage, Ripe};
 use turn::Claims;
@@ -102,21 +103,16 @@ pub(crate) struct Shared<K, V> {
     /// What weighs more counts as several entries there; where weights are bytes.
     pub(crate) heavy_weight: u64,
     pub(crate) bounds: Bounds,
+    pub(crate) alarm: Arc<Alarm>,
 }
 
-/// What a call on a shard leaves its caller to do, once no lock is held.
-#[derive(Clone, Copy, Debug)]
+/// What a call on a shard leaves its caller to do, once that holds no lock and no room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
-pub(crate) struct After {
-    /// The alarm has to ring by then.
-    pub(crate) look_ns: u64,
-    /// A batch of garbage is full and sealed, or so much waits that the reaper needs help: help to
-    /// get rid of it.
-    pub(crate) has_full_batch: bool,
-}
-
-impl After {
-    pub(crate) const NOTHING: Self = Self { look_ns: NEVER_NS, has_full_batch: false };
+pub(crate) enum After {
+    Nothing,
+    /// Help to free its garbage: a batch is full and sealed, or the reaper falls behind.
+    Help,
 }
 
 impl<K, V> Shard<K, V> {
@@ -253,20 +249,24 @@ impl<'s, K, V> Session<'s, K, V> {
         let is_behind = self.state.garbage.sealed_len() >= MOST_SEALED * self.shared.batch_entries
             && self.state.inserted % HELPED_BY == 0;
         let after = self.close();
-        After { has_full_batch: after.has_full_batch || is_behind, ..after }
+        if is_behind { After::Help } else { after }
     }
 
-    /// Ends the hold of the lock.
+    /// Ends the hold of the lock, and rings the alarm if something wants attention sooner (M4).
     fn close(mut self) -> After {
         let is_full = self.state.garbage.open_load() >= self.shared.batch_entries;
         let has_full_batch = is_full && self.state.garbage.seal();
-        let mut look_ns = NEVER_NS;
-        if self.state.look_ns < self.told_ns {
-            look_ns = self.state.look_ns;
-            let (bounds, number) = (&self.shared.bounds, self.shard.number);
+        let Self { shard, shared, state, told_ns } = self;
+        let look_ns = state.look_ns;
+        if look_ns < told_ns {
+            let (bounds, number) = (&shared.bounds, shard.number);
             bounds.publish_look(number, look_ns.min(bounds.look_ns(number)));
         }
-        After { look_ns, has_full_batch }
+        drop(state);
+        if look_ns < told_ns {
+            shared.alarm.ring_by(look_ns);
+        }
+        if has_full_batch { After::Help } else { After::Nothing }
     }
 }
 

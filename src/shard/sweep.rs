@@ -99,7 +99,9 @@ impl<K, V> Shard<K, V> {
             garbage_ns = since_ns.saturating_add(shared.resolution_ns);
         }
         let visit = session.finish_visit(reaped, garbage_ns);
-        (visit, session.close())
+        let after = session.close();
+        shared.alarm.ring_by(visit.look_ns);
+        (visit, after)
     }
 
     /// Evicts the least recently used session but for the one spared, unless it was used after

@@ -90,7 +90,7 @@ impl<K: Eq, V> Shard<K, V> {
         let now_ns = LazyCell::new(|| shared.clock.exact_ns());
         let (snag, incumbent) = session.examine(&fresh, (mode, gives_way), &now_ns);
         if let Some(snag) = snag {
-            return Err(NotPut { fresh, snag, after: After::NOTHING });
+            return Err(NotPut { fresh, snag, after: After::Nothing });
         }
         let had = incumbent
             .as_ref()
@@ -110,7 +110,7 @@ impl<K: Eq, V> Shard<K, V> {
                 let replaced = session.replace(incumbent.id, fresh, spans, mode, *now_ns);
                 if let Err(fresh) = replaced {
                     let snag = Snag::Refused(Reason::Occupied);
-                    return Err(NotPut { fresh, snag, after: After::NOTHING });
+                    return Err(NotPut { fresh, snag, after: After::Nothing });
                 }
             }
         }

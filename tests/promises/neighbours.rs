@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -182,39 +182,131 @@ fn a_slow_listener_does_not_keep_the_dead_linked() {
     assert!(told < SLOW, "it had to wait for {told} calls of the listener");
 }
 
-/// The last hold of a removed session frees it; a writer gets stuck in the same shard meanwhile.
-#[test]
-fn a_read_that_frees_its_session_waits_for_no_writer() {
-    let _alone = alone();
-    static BARRIER: Barrier = Barrier::new();
-    let barrier = &BARRIER;
-    let cache: Cache<Key, Trap> =
-        Cache::builder().max_entries(10).shards(1).build().expect("it builds");
-    let weak = cache.downgrade();
-    let spring = move || {
-        let cache = weak.upgrade().expect("a handle is left");
-        barrier.stop_a_writer(cache, Key(2), Trap(None));
-    };
-    assert!(cache.insert(Key(1), Trap(Some(Box::new(spring)))).is_ok());
-    assert!(cache.insert(Key(2), Trap(None)).is_ok());
-    let (done, is_done) = mpsc::channel();
-    let reader = cache.clone();
-    let reader = thread::spawn(move || {
-        reader.read(&Key(1), |_| {
-            reader.discard(&Key(1));
-            // The reaper finds it held.
-            eventually("it is in the queue", || reader.stats().reaper_wakeups > 0);
-            thread::sleep(100 * MS);
+/// A cache of one shard whose listener takes ten milliseconds until it is told to be quick.
+struct Slow {
+    cache: Cache<u64, u64>,
+    is_quick: Arc<AtomicBool>,
+}
+
+impl Slow {
+    fn with_sessions(sessions: u64) -> Self {
+        let is_quick = Arc::<AtomicBool>::default();
+        let flag = Arc::clone(&is_quick);
+        let listener = move |_, _, _| {
+            if !flag.load(Ordering::SeqCst) {
+                thread::sleep(10 * MS);
+            }
+        };
+        let builder = Cache::builder().max_entries(10_000).shards(1).on_removal(listener);
+        let cache = builder.build().expect("it builds");
+        (0..sessions).for_each(|key| cache.insert(key, 0).expect("it fits"));
+        Self { cache, is_quick }
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.is_quick.store(true, Ordering::SeqCst);
+    }
+}
+
+/// How long the longest of some steps took, beside the longest delay of a thread that only naps.
+fn longest(steps: impl FnOnce(&mut dyn FnMut(&dyn Fn()))) -> Lateness {
+    let is_over = AtomicBool::new(false);
+    let mut observed = Duration::ZERO;
+    thread::scope(|scope| {
+        let napper = scope.spawn(|| {
+            let mut worst = Duration::ZERO;
+            while !is_over.load(Ordering::SeqCst) {
+                let begun = Instant::now();
+                thread::sleep(MS);
+                worst = worst.max(begun.elapsed() - MS);
+            }
+            worst
         });
-        done.send(()).expect("somebody waits");
+        let end = Raise(&is_over);
+        steps(&mut |step| {
+            let begun = Instant::now();
+            step();
+            observed = observed.max(begun.elapsed());
+        });
+        drop(end);
+        Lateness { observed, control: napper.join().expect("it only naps") }
+    })
+}
+
+/// A caller pays for about a millisecond of the listener, or one call of it: never for a batch.
+#[test]
+fn a_removal_waits_for_no_batch_of_slow_listeners() {
+    let _alone = alone();
+    is_on_time("a removal", 60 * MS, || {
+        let slow = Slow::with_sessions(4_000);
+        longest(|measure| (0..4_000).for_each(|key| measure(&|| assert!(slow.cache.discard(&key)))))
     });
-    let outcome = is_done.recv_timeout(patience());
-    let is_stuck = barrier.is_reached.load(Ordering::SeqCst);
-    barrier.open();
-    outcome.expect("the read waits for the writer");
-    assert!(is_stuck, "the read's thread did not free it");
-    reader.join().expect("nobody panics");
-    eventually("the cache is whole", || cache.audit().is_ok_and(|audit| audit.retired == 0));
+}
+
+/// What goes over all sessions leaves their events to the reaper, and so does who inserts beside it.
+#[test]
+fn clearing_waits_for_no_slow_listener() {
+    let _alone = alone();
+    is_on_time("clear, retain and an insertion", 60 * MS, || {
+        let slow = Slow::with_sessions(2_000);
+        longest(|measure| {
+            measure(&|| assert_eq!(slow.cache.retain(|key, _| key % 2 == 0), 1_000));
+            measure(&|| slow.cache.clear());
+            (0..2_000).for_each(|key| measure(&|| slow.cache.insert(key, 0).expect("it fits")));
+        })
+    });
+}
+
+/// The last hold of a session lets go of it, and of all that have waited behind it.
+#[test]
+fn a_reader_runs_no_listener() {
+    let _alone = alone();
+    is_on_time("the end of a read", 30 * MS, || {
+        let slow = Slow::with_sessions(1);
+        let mut ended = None;
+        slow.cache.read(&0, |_| {
+            (0..120).for_each(|value| slow.cache.insert(0, value).expect("it fits"));
+            // They are in line behind this one.
+            thread::sleep(100 * MS);
+            ended = Some(Instant::now());
+        });
+        let observed = ended.expect("it is in").elapsed();
+        let reaped = || slow.cache.stats().dropped == 120;
+        slow.is_quick.store(true, Ordering::SeqCst);
+        eventually("the reaper frees them", reaped);
+        Lateness { observed, control: control(Instant::now() + MS).join().expect("it only sleeps") }
+    });
+}
+
+/// The figure that an operator looks at.
+#[test]
+fn what_waits_for_a_stuck_listener_or_destructor_has_an_age() {
+    let _alone = alone();
+    let is_open = Arc::<AtomicBool>::default();
+    let wait = |is_open: &Arc<AtomicBool>| {
+        let is_open = Arc::clone(is_open);
+        move || eventually("it opens", || is_open.load(Ordering::SeqCst))
+    };
+    let stuck_listener = {
+        let wait = wait(&is_open);
+        let builder = Cache::builder().max_entries(10).on_removal(move |_, _: Trap, _| wait());
+        builder.build().expect("it builds")
+    };
+    let stuck_destructor = Cache::builder().max_entries(10).build().expect("it builds");
+    for (cache, trap) in
+        [(&stuck_listener, Trap(None)), (&stuck_destructor, Trap(Some(Box::new(wait(&is_open)))))]
+    {
+        assert!(cache.insert(1, trap).is_ok() && cache.discard(&1));
+        let age = || cache.stats().retired.oldest;
+        eventually("it grows old", || age() > 300 * MS);
+        assert_eq!(cache.stats().retired.count, 1);
+    }
+    is_open.store(true, Ordering::SeqCst);
+    for cache in [stuck_listener, stuck_destructor] {
+        eventually("it is gone", || cache.stats().retired == sundown::Retired::default());
+    }
 }
 
 /// A writer gets stuck in the very shard that the reaper is draining; another shard's session is due.

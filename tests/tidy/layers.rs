@@ -4,7 +4,7 @@ use crate::source::Source;
 
 /// From the top down. A new file at the top of `src` gets its step here.
 const STAIRCASE: [&str; 20] = [
-    "lib", "fuzzing", "adapters", "snapshot", "cache", "reaper", "builder", "memory", "shard",
+    "lib", "fuzzing", "adapters", "snapshot", "cache", "builder", "memory", "shard", "reaper",
     "budget", "gauge", "retire", "index", "ledger", "stats", "removal", "error", "pressure",
     "lifetime", "platform",
 ];
