@@ -16,7 +16,8 @@ use crate::platform::IS_BARE;
 use crate::platform::clock::{Clock, NEVER_NS, nanos};
 use crate::platform::hasher::RandomState;
 use crate::pressure::{OnPressure, Pressure};
-use crate::removal::{OnFull, Reaper, RemovalCause};
+use crate::reaper::Reaper;
+use crate::removal::{OnFull, RemovalCause};
 use crate::shard::Listener;
 pub(crate) use weight::{Weigher, with_overhead};
 

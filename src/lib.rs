@@ -133,7 +133,8 @@ pub use platform::clock::{Clock, ManualClock};
 pub use platform::hasher::RandomState;
 pub use platform::memory::ProcessMemory;
 pub use pressure::{Cap, Direction, Flow, Pressure};
-pub use removal::{OnFull, Reaper, RemovalCause};
+pub use reaper::Reaper;
+pub use removal::{OnFull, RemovalCause};
 pub use stats::{Audit, GivenBack, Lag, Retired, Stats};
 
 /// The examples of the README run as tests.

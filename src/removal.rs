@@ -69,28 +69,6 @@ pub enum OnFull {
     Reject,
 }
 
-/// Who frees what has expired.
-///
-/// A thread inherits from the one that starts it, which for a cache's own reaper thread is the one
-/// that calls [`build`](crate::Builder::build):
-///
-/// - the processors that it may run on, and its scheduling policy and priority (on Linux, the nice
-///   value too). A cache that is built by a thread of lower priority is reaped late where the machine
-///   is busy, by half a second under Linux's `SCHED_IDLE`: build it before the priority is lowered, or
-///   by a thread of normal priority. No session is *served* late by it.
-/// - not its signals: it blocks all but faults and the profiler's. So do the threads and, unless they
-///   reset their mask, the processes that a listener or a destructor starts.
-/// - not its stack; see [`reaper_stack_bytes`](crate::Builder::reaper_stack_bytes).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Reaper {
-    /// A thread of the cache's own, asleep until the next deadline; the default.
-    #[default]
-    Thread,
-    /// Nobody, until [`Cache::reap`](crate::Cache::reap) is called: for tests, for targets without
-    /// threads (there the default is [`BuildError::Thread`](crate::BuildError::Thread)), and for services that have a scheduler of their own.
-    Manual,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

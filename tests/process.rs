@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
-use sundown::{Cache, GiveBack, Reaper};
+use sundown::{Cache, GiveBack, Lifetime, Reaper};
 
 type Sessions = Cache<u64, Arc<u64>>;
 
@@ -106,6 +106,8 @@ fn a_signal_that_main_blocks_after_the_build_is_left_to_main() {
                 assert!(!signals::is_blocked(signal), "the builder's own mask is as it was");
             }
             signals::block(&wanted);
+            let soon = Lifetime::default().live(Duration::from_millis(1));
+            cache.insert_for(2, Arc::new(2), soon).unwrap();
             while cache.stats().reaper_wakeups == 0 {
                 // Its thread would take one as soon as it runs.
                 thread::sleep(Duration::from_millis(1));
@@ -117,6 +119,100 @@ fn a_signal_that_main_blocks_after_the_build_is_left_to_main() {
             assert!(cache.get(&1).is_some());
         });
         assert_eq!(ending(service), Some(Ok(0)));
+    });
+}
+
+/// How many threads of the crate's there are, once there are so many or it has been waited for long.
+fn threads_of_the_crate(expected: usize) -> usize {
+    let begun = Instant::now();
+    loop {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("Linux tells").flatten();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        let threads = names.filter(|name| name.starts_with("sundown-")).count();
+        if threads == expected || begun.elapsed() > PATIENCE {
+            return threads;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn all_caches_share_a_thread_from_the_first_to_the_last() {
+    in_a_process_of_its_own("all_caches_share_a_thread_from_the_first_to_the_last", || {
+        let build = |_| Sessions::builder().max_entries(10).time_to_live(HOUR).build().unwrap();
+        let own = Sessions::builder().max_entries(10).reaper(Reaper::Thread).build().unwrap();
+        for _ in 0..3 {
+            assert_eq!(threads_of_the_crate(1), 1, "one that a cache has for itself");
+            let caches: Vec<_> = (0..200).map(build).collect();
+            for cache in &caches {
+                cache.insert(1, Arc::new(1)).unwrap();
+            }
+            thread::sleep(Duration::from_millis(50));
+            assert_eq!(threads_of_the_crate(2), 2);
+            let wakeups: u64 = caches.iter().map(|cache| cache.stats().reaper_wakeups).sum();
+            assert_eq!(wakeups, 0, "nothing is due");
+            drop(caches);
+            assert_eq!(threads_of_the_crate(1), 1, "joined when the last cache is dropped");
+        }
+        drop(own);
+        assert_eq!(threads_of_the_crate(0), 0);
+    });
+}
+
+#[test]
+fn standbys_are_bounded_and_end_with_the_last_cache() {
+    in_a_process_of_its_own("standbys_are_bounded_and_end_with_the_last_cache", || {
+        let is_open = Arc::new(AtomicBool::new(false));
+        let caches: Vec<_> = (0..20)
+            .map(|_| {
+                let is_open = is_open.clone();
+                let wait = move |_, _, _| {
+                    while !is_open.load(Ordering::SeqCst) {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                };
+                Sessions::builder().max_entries(10).on_removal(wait).build().unwrap()
+            })
+            .collect();
+        for cache in &caches {
+            cache.insert(1, Arc::new(1)).unwrap();
+            assert!(cache.discard(&1));
+        }
+        assert_eq!(threads_of_the_crate(8), 8);
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(threads_of_the_crate(8), 8, "no more than these, with twenty stuck");
+        is_open.store(true, Ordering::SeqCst);
+        for cache in &caches {
+            while cache.stats().dropped == 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        drop(caches);
+        assert_eq!(threads_of_the_crate(0), 0);
+    });
+}
+
+/// The crew's record is a copy of the parent's, whose threads are not here.
+#[test]
+fn a_forked_child_has_a_reaper_of_its_own_for_new_caches() {
+    in_a_process_of_its_own("a_forked_child_has_a_reaper_of_its_own_for_new_caches", || {
+        let build = || {
+            let builder = Sessions::builder().max_entries(10);
+            builder.time_to_live(Duration::from_millis(20)).build().unwrap()
+        };
+        let parents = build();
+        let child = fork(|| {
+            let cache = build();
+            cache.insert(1, Arc::new(1)).unwrap();
+            while cache.stats().dropped == 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(cache);
+            drop(build());
+            std::mem::forget(parents.clone());
+        });
+        assert_eq!(ending(child), Some(Ok(0)));
+        drop(parents);
     });
 }
 

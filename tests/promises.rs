@@ -22,6 +22,8 @@ mod freeing;
 mod handover;
 #[path = "promises/neighbours.rs"]
 mod neighbours;
+#[path = "promises/tenants.rs"]
+mod tenants;
 #[path = "promises/touching.rs"]
 mod touching;
 #[path = "promises/witness.rs"]

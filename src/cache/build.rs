@@ -4,14 +4,12 @@ use std::hash::{BuildHasher, Hash};
 
 use super::Cache;
 use super::core::Core;
-use super::pass::Round;
+use super::pass::Reaping;
 use crate::budget::Budget;
 use crate::builder::{Builder, with_overhead};
 use crate::error::BuildError;
-use crate::platform::clock::Clock;
-use crate::platform::sync::{Arc, Ordering};
-use crate::reaper::{self, Alarm};
-use crate::removal::Reaper;
+use crate::platform::sync::Arc;
+use crate::reaper::{Alarm, Place, Reaper, take_seat};
 use crate::shard::{BITE, Bounds, Disposal, Shared};
 
 impl<K, V, S> Builder<K, V, S>
@@ -58,7 +56,7 @@ where
             batch_entries,
             heavy_weight,
             bounds: Bounds::new(checked.shards),
-            alarm: Arc::new(Alarm::new()),
+            alarm: Arc::new(Alarm::new(self.clock)),
         };
         let checked = (checked, self.max_entries, has_listener);
         let weigher = self.weigher.map(|weigher| match self.counts_overhead {
@@ -66,36 +64,20 @@ where
             false => weigher,
         });
         let mut core = Core::new(shared, self.hasher, self.on_full, weigher, checked);
-        let has_reaper = self.reaper == Reaper::Thread;
-        core.giver = has_reaper.then(|| self.give_back.giver()).flatten();
+        let stack_bytes = self.reaper_stack_bytes;
+        let place = match self.reaper {
+            Reaper::Manual => None,
+            Reaper::Shared if stack_bytes.is_none() => Some(Place::Shared),
+            Reaper::Shared | Reaper::Thread => Some(Place::Own { stack_bytes }),
+        };
+        core.giver = place.and_then(|_| self.give_back.giver());
         let cache = Cache { core: Arc::new(core) };
-        if has_reaper {
-            cache.start_reaper(self.clock, self.reaper_stack_bytes)?;
+        if let Some(place) = place {
+            let task = Box::new(Reaping::of(cache.core.clone()));
+            let seated = take_seat(&cache.core.shared.alarm, place, task);
+            seated.map_err(BuildError::Thread)?;
         }
         Ok(cache)
-    }
-}
-
-impl<K, V, S> Cache<K, V, S>
-where
-    K: Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    S: Send + Sync + 'static,
-{
-    fn start_reaper(&self, clock: Clock, stack_bytes: Option<usize>) -> Result<(), BuildError> {
-        let (worker, last) = (self.core.clone(), self.core.clone());
-        let farewell = move || {
-            // Relaxed: exact when it is zero, for handles do not come back from there; otherwise
-            // nobody has stopped the alarm.
-            if last.handles.load(Ordering::Relaxed) == 0 {
-                last.finish();
-            }
-        };
-        let mut round = Round::through(self.core.shards.len());
-        let work = move || worker.reaper_pass(&mut round);
-        let thread = reaper::spawn(&self.core.shared.alarm, clock, stack_bytes, work, farewell);
-        *self.core.reaper.lock() = Some(thread.map_err(BuildError::Thread)?);
-        Ok(())
     }
 }
 

@@ -12,9 +12,10 @@ use crate::platform::clock::{MILLI_NS, process_ns};
 use crate::platform::hasher::KeyHash;
 use crate::platform::stripe::Tally;
 use crate::platform::sync::{
-    AtomicU64, AtomicUsize, DrainGuard, Mutex, Ticket, is_pinned, ripen, thread, turn_epoch,
+    AtomicU64, AtomicUsize, DrainGuard, Mutex, Ticket, is_pinned, ripen, turn_epoch,
 };
 use crate::platform::thread::Home;
+use crate::reaper::Left;
 use crate::removal::{OnFull, RemovalCause};
 use crate::shard::{After, Drained, Shard, Shared};
 
@@ -33,7 +34,6 @@ pub(crate) struct Core<K, V, S> {
     pub(super) coldness: Mutex<Coldness>,
     /// User handles; the reaper's own share of the core does not count.
     pub(super) handles: AtomicUsize,
-    pub(super) reaper: Mutex<Option<thread::JoinHandle<()>>>,
     /// The process that the reaper's thread is in.
     pub(super) home: Home,
     /// What gives free memory back; none without a reaper.
@@ -196,23 +196,14 @@ impl<K, V, S> Core<K, V, S> {
     /// The last handle has gone. False if what is left must not be touched any more.
     pub(super) fn retire_core(&self) -> bool {
         if self.home.is_elsewhere() {
-            // To join what does not exist is a fault, and to detach it too.
-            core::mem::forget(self.reaper.lock().take());
+            // The crew's threads do not exist here.
             return self.finish_after_fork();
         }
-        self.shared.alarm.stop();
-        let reaper = self.reaper.lock().take();
-        match reaper {
-            // The last handle was dropped by a listener or a destructor on the reaper's own thread:
-            // it finishes when it comes out of there, and nobody waits for it.
-            Some(reaper) if reaper.thread().id() == thread::current().id() => {}
-            Some(reaper) => {
-                // The reaper has finished, or died of a fault of ours; either way it is gone, and
-                // what is left is freed here.
-                let _ended = reaper.join();
-                self.finish();
-            }
-            None => self.finish(),
+        match self.shared.alarm.leave() {
+            Left::Free => self.finish(),
+            // The last handle was dropped by a listener or a destructor that the reaper runs for this
+            // cache: the reaper finishes when it comes out of there.
+            Left::Inside => {}
         }
         true
     }
@@ -250,7 +241,6 @@ impl<K, V, S> Core<K, V, S> {
             inexact: AtomicU64::new(0),
             coldness: Mutex::new(Coldness::new(checked.shards)),
             handles: AtomicUsize::new(1),
-            reaper: Mutex::new(None),
             home: Home::here(),
             giver: None,
             peak: AtomicU64::new(0),

@@ -11,7 +11,8 @@ use crate::platform::clock::ManualClock;
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
 use crate::platform::loom_tests::{Canary, Seen, check, explore, race, race_and};
 use crate::platform::sync::thread;
-use crate::removal::{Reaper, RemovalCause};
+use crate::reaper::Reaper;
+use crate::removal::RemovalCause;
 
 /// Executions must repeat: no hasher that is keyed at random.
 pub(super) type Hasher = BuildHasherDefault<DefaultHasher>;

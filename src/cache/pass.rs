@@ -4,7 +4,8 @@ use super::core::Core;
 use crate::index::HINTS_HELP;
 use crate::memory::Decline;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
-use crate::platform::sync::{ENOUGH, Ordering, Ticket, nap, ripen};
+use crate::platform::sync::{Arc, ENOUGH, Ordering, Ticket, nap, ripen};
+use crate::reaper::Task;
 use crate::shard::{Drained, Step, Visit};
 
 /// What the reaper finds on its way through the shards. Its room is kept from pass to pass: the
@@ -76,6 +77,33 @@ impl Round {
     }
 }
 
+/// The reaper's task for one cache.
+pub(super) struct Reaping<K, V, S> {
+    core: Arc<Core<K, V, S>>,
+    round: Round,
+}
+
+impl<K, V, S> Reaping<K, V, S> {
+    pub(super) fn of(core: Arc<Core<K, V, S>>) -> Self {
+        let round = Round::through(core.shards.len());
+        Self { core, round }
+    }
+}
+
+impl<K: Send + Sync, V: Send + Sync, S: Send + Sync> Task for Reaping<K, V, S> {
+    fn attend(&mut self) -> u64 {
+        let alarm = &self.core.shared.alarm;
+        if alarm.is_due() {
+            self.core.reaper_pass(&mut self.round);
+        }
+        alarm.look_ns()
+    }
+
+    fn finish(self: Box<Self>) {
+        self.core.finish();
+    }
+}
+
 impl<K, V, S> Core<K, V, S> {
     /// One waking of the reaper: unlinks what is due, then frees what nobody reads any more, then
     /// tells of pressure. Leaves the alarm set for the next time.
@@ -112,6 +140,11 @@ impl<K, V, S> Core<K, V, S> {
             let now_ns = self.shared.clock.exact_ns();
             round.drained_ns = now_ns.saturating_sub(drain_ns);
             if is_done && round.look_ns > now_ns {
+                return;
+            }
+            if self.shared.alarm.is_crew_wanted() {
+                // The other caches come first, and then this one again.
+                self.shared.alarm.lower(now_ns);
                 return;
             }
         }
@@ -182,7 +215,8 @@ impl<K, V, S> Core<K, V, S> {
         let busy_until_ns = self.shared.clock.exact_ns().saturating_add(LEAST_DRAIN_NS);
         let is_over = || {
             let now_ns = self.shared.clock.exact_ns();
-            now_ns >= busy_until_ns && self.shared.alarm.at_ns() <= now_ns
+            let alarm = &self.shared.alarm;
+            now_ns >= busy_until_ns && (alarm.at_ns() <= now_ns || alarm.is_crew_wanted())
         };
         // One shard may have new garbage for ever: the next drain begins with the others.
         let (shards, first) = (self.shards.len(), round.drain_first);

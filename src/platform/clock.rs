@@ -17,7 +17,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::platform::IS_BARE;
-use crate::platform::sync::{Arc, AtomicU64, Mutex, Ordering, Weak};
+use crate::platform::sync::{Arc, AtomicU64, Mutex, Ordering, REPEATS, Weak};
 
 /// A deadline that never comes.
 pub(crate) const NEVER_NS: u64 = u64::MAX;
@@ -32,8 +32,13 @@ pub(crate) const MILLI_NS: u64 = 1_000_000;
 /// in models, which have to repeat, and where there is no clock.
 #[inline]
 pub(crate) fn process_ns() -> u64 {
-    let stands_still = IS_BARE || cfg!(any(sundown_loom, sundown_shuttle));
-    if stands_still { 0 } else { machine::exact_ns() }
+    if IS_BARE || REPEATS { 0 } else { machine::exact_ns() }
+}
+
+/// How long to sleep until the process's time is `at_ns`; for ever if that never comes.
+pub(crate) fn sleep_until(at_ns: u64) -> Option<Duration> {
+    let ahead_ns = at_ns.saturating_sub(process_ns());
+    (at_ns <= LAST_NS).then(|| Duration::from_nanos(ahead_ns.min(LONGEST_SLEEP_NS)))
 }
 
 /// The nanoseconds of `duration`, [`NEVER_NS`] where they do not fit.
@@ -119,14 +124,17 @@ impl Clock {
         !matches!(self.0, Source::Manual(_))
     }
 
-    /// How long a sleeper may sleep before it looks again, when `ahead_ns` lie before its alarm.
-    pub(crate) fn longest_sleep(&self, ahead_ns: u64) -> Option<Duration> {
+    /// The process's time at which to look whether `at_ns` has come on this clock. A clock that is moved by
+    /// hand is looked at right away, and again whenever it is moved.
+    pub(crate) fn look_ns(&self, at_ns: u64) -> u64 {
         match &self.0 {
-            Source::Monotonic => {
-                (ahead_ns <= LAST_NS).then(|| Duration::from_nanos(ahead_ns.min(LONGEST_SLEEP_NS)))
+            _ if at_ns == NEVER_NS => NEVER_NS,
+            Source::Monotonic => at_ns,
+            Source::Boottime => {
+                let ahead_ns = at_ns.saturating_sub(self.exact_ns());
+                process_ns().saturating_add(ahead_ns.min(RESUME_CHECK_NS))
             }
-            Source::Boottime => Some(Duration::from_nanos(ahead_ns.min(RESUME_CHECK_NS))),
-            Source::Manual(_) => None,
+            Source::Manual(_) => 0,
         }
     }
 
@@ -346,14 +354,21 @@ mod tests {
     #[test]
     fn sleepers_wake_once_a_year_after_a_resume_and_else_not_in_vain() {
         let [hour, century] = [3_600, 100 * 366 * 86_400].map(|secs| secs * 1_000_000_000);
+        let is_about = |at_ns: u64, seconds| {
+            let left = Duration::from_secs(seconds).checked_sub(sleep_until(at_ns).unwrap());
+            assert!(left < Some(Duration::from_secs(1)) && left.is_some(), "{left:?} too short");
+        };
+        let now_ns = process_ns();
+        is_about(now_ns + hour, 3_600);
+        is_about(now_ns + century, 366 * 86_400);
+        assert_eq!(sleep_until(NEVER_NS), None);
+        assert_eq!(sleep_until(0), Some(Duration::ZERO));
         let monotonic = Clock::monotonic();
-        assert_eq!(monotonic.longest_sleep(hour), Some(Duration::from_secs(3_600)));
-        assert_eq!(monotonic.longest_sleep(century), Some(Duration::from_secs(366 * 86_400)));
-        assert_eq!(monotonic.longest_sleep(NEVER_NS - 1), None, "beyond where clocks stop");
+        assert_eq!([hour, NEVER_NS].map(|at_ns| monotonic.look_ns(at_ns)), [hour, NEVER_NS]);
         let boottime = Clock::boottime();
-        assert_eq!(boottime.longest_sleep(1), Some(Duration::from_nanos(1)));
-        assert_eq!(boottime.longest_sleep(NEVER_NS), Some(Duration::from_secs(10)));
-        assert_eq!(Clock::from(ManualClock::new()).longest_sleep(hour), None);
+        is_about(boottime.look_ns(boottime.exact_ns() + hour), 10);
+        assert_eq!(boottime.look_ns(NEVER_NS), NEVER_NS, "nothing is there to be late for");
+        assert_eq!(Clock::from(ManualClock::new()).look_ns(hour), 0);
     }
 
     #[test]

@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use super::*;
-use crate::platform::clock::ManualClock;
+use crate::platform::clock::{Clock, ManualClock, NEVER_NS};
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
 use crate::platform::loom_tests::{Seen, check, explore};
-use crate::platform::sync::Mutex;
+use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, thread};
 
 /// What the reaper's thread works on: what stands for a shard, and for a note without its lock.
 struct Desk {
@@ -19,32 +19,27 @@ struct Desk {
     /// How much it has found, in how many passes; loom sees neither.
     found: AtomicUsize,
     passes: AtomicUsize,
-    farewells: AtomicUsize,
     main: thread::Thread,
 }
 
 impl Desk {
-    /// A reaper that has made its first pass, and sleeps for ever.
-    fn with_sleeper() -> (Arc<Self>, thread::JoinHandle<()>) {
+    /// One whose reaper sleeps for ever.
+    fn with_sleeper() -> Arc<Self> {
         let desk = Arc::new(Self {
-            alarm: Arc::new(Alarm::new()),
+            alarm: Arc::new(Alarm::new(Clock::from(ManualClock::new()))),
             is_filed: Mutex::new(false),
             look_ns: AtomicU64::new(NEVER_NS),
             is_noted: AtomicBool::new(false),
             found: AtomicUsize::new(0),
             passes: AtomicUsize::new(0),
-            farewells: AtomicUsize::new(0),
             main: thread::current(),
         });
-        let (worker, last) = (desk.clone(), desk.clone());
-        let farewell = move || {
-            last.farewells.fetch_add(1, SeqCst);
-        };
-        let clock = Clock::from(ManualClock::new());
-        let reaper = spawn(&desk.alarm, clock, None, move || worker.pass(), farewell);
+        let place = Place::Own { stack_bytes: None };
+        take_seat(&desk.alarm, place, Box::new(Work(desk.clone())))
+            .expect("threads can be started");
         thread::yield_now();
-        assert_eq!(desk.passes.load(SeqCst), 1);
-        (desk, reaper.expect("threads can be started"))
+        assert_eq!(desk.passes.load(SeqCst), 0);
+        desk
     }
 
     /// A pass as `Core::reaper_pass` makes it.
@@ -88,9 +83,24 @@ impl Desk {
         }
     }
 
-    fn end(&self, reaper: thread::JoinHandle<()>) {
-        self.alarm.stop();
-        reaper.join().expect("the reaper does not panic");
+    fn end(&self) {
+        assert_eq!(self.alarm.leave(), Left::Free);
+    }
+}
+
+/// What the reaper does at a desk.
+struct Work(Arc<Desk>);
+
+impl Task for Work {
+    fn attend(&mut self) -> u64 {
+        if self.0.alarm.is_due() {
+            self.0.pass();
+        }
+        self.0.alarm.look_ns()
+    }
+
+    fn finish(self: Box<Self>) {
+        unreachable!("no desk ends inside its own pass");
     }
 }
 
@@ -99,15 +109,15 @@ fn loom_what_is_filed_while_the_reaper_sleeps_or_works_is_not_slept_through() {
     let seen = Seen::new(["found in one pass", "found in a second pass"]);
     let notes = seen.clone();
     check(Complete, Complete, move || {
-        let (desk, reaper) = Desk::with_sleeper();
+        let desk = Desk::with_sleeper();
         explore(|| {
             // Sets it to work, perhaps.
             desk.alarm.ring_by(0);
             desk.file();
             desk.wait_for(1);
         });
-        notes.note(desk.passes.load(SeqCst) - 2);
-        desk.end(reaper);
+        notes.note(desk.passes.load(SeqCst) - 1);
+        desk.end();
     });
     seen.assert_all();
 }
@@ -118,7 +128,7 @@ fn loom_what_is_noted_without_the_lock_is_not_slept_through() {
     let seen = Seen::new(["found in one pass", "found in a second pass"]);
     let notes = seen.clone();
     check(Complete, Complete, move || {
-        let (desk, reaper) = Desk::with_sleeper();
+        let desk = Desk::with_sleeper();
         explore(|| {
             desk.alarm.ring_by(0);
             // Release: as in `Shard::release`.
@@ -126,24 +136,24 @@ fn loom_what_is_noted_without_the_lock_is_not_slept_through() {
             desk.alarm.ring_by(0);
             desk.wait_for(1);
         });
-        notes.note(desk.passes.load(SeqCst) - 2);
-        desk.end(reaper);
+        notes.note(desk.passes.load(SeqCst) - 1);
+        desk.end();
     });
     seen.assert_all();
 }
 
 #[test]
-fn loom_stop_ends_a_reaper_that_sleeps_or_works() {
+fn loom_leaving_ends_a_reaper_that_sleeps_or_works() {
     let seen = Seen::new(["it slept", "it worked"]);
     let notes = seen.clone();
     check(Preemptions(3), Complete, move || {
-        let (desk, reaper) = Desk::with_sleeper();
+        let desk = Desk::with_sleeper();
         explore(|| {
             desk.alarm.ring_by(0);
-            desk.end(reaper);
-            assert_eq!(desk.farewells.load(SeqCst), 1, "it says farewell before it is joined");
+            desk.end();
+            assert_eq!(Arc::strong_count(&desk), 1, "its work is taken back and its thread joined");
         });
-        notes.note(usize::from(desk.passes.load(SeqCst) > 1));
+        notes.note(usize::from(desk.passes.load(SeqCst) > 0));
     });
     seen.assert_all();
 }

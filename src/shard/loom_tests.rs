@@ -53,7 +53,7 @@ impl Scene {
                 batch_entries: BITE,
                 heavy_weight: u64::MAX,
                 bounds: Bounds::new(shards),
-                alarm: Arc::new(Alarm::new()),
+                alarm: Arc::new(Alarm::new(Clock::from(manual.clone()))),
             },
             manual,
             events,

@@ -7,7 +7,8 @@ use pollster::block_on;
 use super::*;
 use crate::error::Reason;
 use crate::platform::clock::ManualClock;
-use crate::removal::{OnFull, Reaper};
+use crate::reaper::Reaper;
+use crate::removal::OnFull;
 
 const MINUTE: Duration = Duration::MINUTE;
 const HOUR: Duration = Duration::HOUR;

@@ -10,7 +10,7 @@ use super::*;
 use crate::cache::Cache;
 use crate::cache::tests::reap_all;
 use crate::platform::clock::ManualClock;
-use crate::removal::Reaper;
+use crate::reaper::Reaper;
 
 #[derive(Default)]
 struct Told {

@@ -10,7 +10,8 @@ use pollster::block_on;
 use super::super::framework::{CachingSessionStore, Expiry, Session};
 use super::*;
 use crate::platform::clock::ManualClock;
-use crate::removal::{OnFull, Reaper};
+use crate::reaper::Reaper;
+use crate::removal::OnFull;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -12,7 +12,7 @@ use super::*;
 use crate::cache::Cache;
 use crate::cache::tests::reap_all;
 use crate::platform::clock::ManualClock;
-use crate::removal::Reaper;
+use crate::reaper::Reaper;
 
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<(Level, String)>>>);

@@ -9,7 +9,8 @@ use crate::platform::clock::{ManualClock, NEVER_NS};
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
 use crate::platform::loom_tests::{Canary, Seen, check, race};
 use crate::platform::sync::{Arc, Ordering};
-use crate::removal::{OnFull, Reaper, RemovalCause};
+use crate::reaper::Reaper;
+use crate::removal::{OnFull, RemovalCause};
 
 /// A key in another shard than `key`'s.
 fn other_shard(cache: &Sessions, key: u32) -> u32 {

@@ -369,6 +369,8 @@ pub(crate) fn may_wait() -> bool {
 
 /// Whether this is built for models, which are of few entries.
 pub(crate) const IS_MODEL: bool = cfg!(sundown_loom);
+/// Whether this is built for runs that have to repeat: no time passes but by manual clocks.
+pub(crate) const REPEATS: bool = cfg!(any(sundown_loom, sundown_shuttle));
 /// How many caches' listeners may run inside one another on a thread.
 const MOST_NESTED: usize = 8;
 /// Notes under way at most, in the whole process.

@@ -1,0 +1,377 @@
+//! The threads that attend to caches, and what they know of each other.
+
+use core::panic::AssertUnwindSafe;
+use core::time::Duration;
+use std::io;
+use std::panic::catch_unwind;
+
+use super::process;
+use super::seat::{Left, Seat, Task};
+use super::times::Times;
+use crate::platform::clock::{MILLI_NS, NEVER_NS, process_ns, sleep_until};
+use crate::platform::sync::{
+    Arc, AtomicU64, AtomicUsize, Bell, Mutex, OnceLock, Ordering, REPEATS, moment_in, park, thread,
+};
+use crate::platform::thread::spawn;
+
+/// A leader, its stand-bys, and the seats of the caches that they serve.
+pub(crate) struct Crew {
+    /// The process's time at which the leader wants to wake.
+    wake_ns: AtomicU64,
+    times: Times,
+    /// How many seats are taken.
+    taken: AtomicUsize,
+    leader: OnceLock<thread::Thread>,
+    staff: Mutex<Staff>,
+    /// Rings under `staff` for a stand-by that dozes.
+    watch: Bell,
+    /// Rings under `staff` when a task is back in its seat.
+    returned: Bell,
+    is_shared: bool,
+}
+
+#[derive(Default)]
+struct Staff {
+    posts: Vec<Post>,
+    /// The numbers of the posts that are free.
+    free: Vec<usize>,
+    /// The post to look at first, so that each has its turn.
+    next: usize,
+    /// How many tasks are in the hands of threads.
+    busy: usize,
+    /// How many caches wait for a task to come back.
+    leavers: usize,
+    standbys: usize,
+    /// How many of them are not at a task.
+    idle: usize,
+    /// Whether an idle one sleeps until there is something to watch.
+    is_dozing: bool,
+    threads: Vec<thread::JoinHandle<()>>,
+    /// The stand-by that ended last.
+    ended: Option<thread::JoinHandle<()>>,
+    is_stopped: bool,
+}
+
+/// Where a cache's task is (P3).
+enum Post {
+    Free,
+    /// Taken, without a task: it is on its way, or a fault of ours has ended it.
+    Vacant,
+    Waiting(Box<dyn Task>),
+    /// In the hands of this thread.
+    Busy(thread::ThreadId),
+    /// The same, and the cache has ended inside of it.
+    Orphaned,
+}
+
+struct Claim {
+    number: usize,
+    task: Box<dyn Task>,
+}
+
+impl Crew {
+    /// Starts a leader, whose stack is the standard library's default unless told.
+    ///
+    /// # Errors
+    ///
+    /// The thread cannot be started.
+    pub(super) fn start(stack_bytes: Option<usize>, is_shared: bool) -> io::Result<Arc<Self>> {
+        let crew = Arc::new(Self {
+            wake_ns: AtomicU64::new(NEVER_NS),
+            times: Times::new(),
+            taken: AtomicUsize::new(0),
+            leader: OnceLock::new(),
+            staff: Mutex::new(Staff::default()),
+            watch: Bell::new(),
+            returned: Bell::new(),
+            is_shared,
+        });
+        let own = crew.clone();
+        let leader = spawn(LEADER, stack_bytes, move || own.lead())?;
+        let _first = crew.leader.set(leader.thread().clone());
+        crew.staff.lock().threads.push(leader);
+        Ok(crew)
+    }
+
+    /// Reserves a seat; its task comes later.
+    pub(super) fn reserve(self: &Arc<Self>) -> Seat {
+        let mut staff = self.staff.lock();
+        let number = staff.free.pop().unwrap_or_else(|| {
+            staff.posts.push(Post::Free);
+            staff.posts.len() - 1
+        });
+        staff.posts[number] = Post::Vacant;
+        self.times.make(number);
+        // Relaxed: a figure.
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Seat::new(self.clone(), number)
+    }
+
+    /// Gives a seat back that has no task any more; tells whether it was the last.
+    pub(super) fn free(&self, number: usize) -> bool {
+        let mut staff = self.staff.lock();
+        staff.posts[number] = Post::Free;
+        staff.free.push(number);
+        // Relaxed: nobody rings for it any more.
+        self.times.get(number).store(NEVER_NS, Ordering::Relaxed);
+        // Relaxed: under the lock, and a figure elsewhere.
+        self.taken.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+
+    fn vacate(&self, number: usize) {
+        let is_last =
+            if self.is_shared { process::vacate(self, number) } else { self.free(number) };
+        if is_last {
+            self.end();
+        }
+    }
+
+    /// Ends the threads, now that nobody has a seat. Waits for them, unless one is at a task: that is the
+    /// current thread, which has just freed the last cache.
+    fn end(&self) {
+        let threads = {
+            let mut staff = self.staff.lock();
+            staff.is_stopped = true;
+            let ended = staff.ended.take();
+            let threads = core::mem::take(&mut staff.threads).into_iter().chain(ended);
+            if staff.busy > 0 { None } else { Some(threads.collect::<Vec<_>>()) }
+        };
+        self.watch.ring();
+        self.wake_by(0);
+        for thread in threads.into_iter().flatten() {
+            let _ended = thread.join();
+        }
+    }
+
+    /// Has the leader wake by then.
+    fn wake_by(&self, at_ns: u64) {
+        // Release: pairs with the swap in `lead` (P1).
+        if self.wake_ns.fetch_min(at_ns, Ordering::Release) > at_ns {
+            // It is known before any seat is.
+            if let Some(leader) = self.leader.get() {
+                leader.unpark();
+            }
+        }
+    }
+
+    /// Puts a task in a seat.
+    pub(super) fn install(self: &Arc<Self>, number: usize, task: Box<dyn Task>) {
+        let mut staff = self.staff.lock();
+        staff.posts[number] = Post::Waiting(task);
+        if staff.busy > 0 {
+            self.keep_watch(&mut staff);
+        }
+    }
+
+    /// Takes a seat's task back for good, and the seat; calls `stop` before it waits for the thread that
+    /// is at the task.
+    pub(super) fn dismiss(&self, number: usize, stop: impl FnOnce()) -> Left {
+        let mut staff = self.staff.lock();
+        stop();
+        while let Post::Busy(runner) = &staff.posts[number] {
+            if *runner == thread::current().id() {
+                staff.posts[number] = Post::Orphaned;
+                return Left::Inside;
+            }
+            staff.leavers += 1;
+            (staff, _) = self.returned.wait(staff, moment_in(LINGER));
+            staff.leavers -= 1;
+        }
+        let task = core::mem::replace(&mut staff.posts[number], Post::Vacant);
+        drop(staff);
+        drop(task);
+        self.vacate(number);
+        Left::Free
+    }
+
+    /// Has a seat looked at by this time of the process.
+    pub(super) fn ring(&self, number: usize, at_ns: u64) {
+        // Release: pairs with the swap in `take` (P1).
+        if self.times.get(number).fetch_min(at_ns, Ordering::Release) > at_ns {
+            self.wake_by(at_ns);
+        }
+    }
+
+    /// Whether a seat waits for attention, perhaps, besides the one that asks.
+    pub(super) fn is_wanted(&self) -> bool {
+        // Relaxed, both: hints, for a thread that will look anyway.
+        self.taken.load(Ordering::Relaxed) > 1
+            && self.wake_ns.load(Ordering::Relaxed) <= process_ns()
+    }
+
+    fn lead(self: &Arc<Self>) {
+        loop {
+            // Acquire: pairs with `wake_by`: the seats' times that were lowered before are seen (P1).
+            self.wake_ns.swap(NEVER_NS, Ordering::Acquire);
+            let mut staff = self.staff.lock();
+            if staff.is_stopped {
+                return;
+            }
+            let (claim, earliest_ns) = self.claim(&mut staff, process_ns());
+            drop(staff);
+            // Relaxed: the leader reads it next, or another thread adds to it.
+            self.wake_ns.fetch_min(earliest_ns, Ordering::Relaxed);
+            match claim {
+                Some(claim) => {
+                    let (number, look_ns) = self.attend(claim);
+                    // Relaxed: the leader looks at it next.
+                    self.times.get(number).fetch_min(look_ns, Ordering::Relaxed);
+                }
+                None => self.sleep(),
+            }
+        }
+    }
+
+    fn sleep(&self) {
+        loop {
+            // Relaxed: what is lowered later comes with a wake-up (P2).
+            let at_ns = self.wake_ns.load(Ordering::Relaxed);
+            if at_ns <= process_ns() {
+                return;
+            }
+            park(sleep_until(at_ns));
+        }
+    }
+
+    /// Takes the next task whose time is not after `until_ns`, and tells the earliest time of the others
+    /// that wait.
+    fn claim(self: &Arc<Self>, staff: &mut Staff, until_ns: u64) -> (Option<Claim>, u64) {
+        let (mut found, mut earliest_ns) = (None, NEVER_NS);
+        for number in (staff.next..staff.posts.len()).chain(0..staff.next) {
+            // Relaxed: what `wake_ns` has brought along is seen, and the rest rings later (P1).
+            let at_ns = self.times.get(number).load(Ordering::Relaxed);
+            if at_ns >= earliest_ns || !matches!(staff.posts[number], Post::Waiting(_)) {
+                continue;
+            }
+            if at_ns <= until_ns && found.is_none() {
+                found = Some(number);
+            } else {
+                earliest_ns = at_ns;
+            }
+        }
+        (found.and_then(|number| self.take(staff, number)), earliest_ns)
+    }
+
+    fn take(self: &Arc<Self>, staff: &mut Staff, number: usize) -> Option<Claim> {
+        let busy = Post::Busy(thread::current().id());
+        let Post::Waiting(task) = core::mem::replace(&mut staff.posts[number], busy) else {
+            return None;
+        };
+        // Acquire: pairs with `ring`: an alarm that was lowered before is seen (P1).
+        self.times.get(number).swap(NEVER_NS, Ordering::Acquire);
+        staff.next = number + 1;
+        staff.busy += 1;
+        self.keep_watch(staff);
+        Some(Claim { number, task })
+    }
+
+    /// Does what a task has to do, and puts it back. Gives the time at which to look again.
+    fn attend(self: &Arc<Self>, Claim { number, mut task }: Claim) -> (usize, u64) {
+        // User code's panics are caught inside. One of ours costs its own cache the reaper, and no other.
+        let outcome = catch_unwind(AssertUnwindSafe(|| task.attend()));
+        let mut staff = self.staff.lock();
+        if matches!(staff.posts[number], Post::Orphaned) {
+            drop(staff);
+            let _ended = catch_unwind(AssertUnwindSafe(|| task.finish()));
+            // Busy until then, so that nobody waits for this thread.
+            self.vacate(number);
+            self.staff.lock().busy -= 1;
+            return (number, NEVER_NS);
+        }
+        staff.busy -= 1;
+        staff.posts[number] = if outcome.is_ok() { Post::Waiting(task) } else { Post::Vacant };
+        let has_leavers = staff.leavers > 0;
+        drop(staff);
+        if has_leavers {
+            self.returned.ring();
+        }
+        (number, outcome.unwrap_or(NEVER_NS))
+    }
+
+    /// Tells the leader when a cache that a stand-by has attended to wants attention again. The leader may
+    /// have passed it over meanwhile, for its task was in other hands.
+    fn hand_back(&self, number: usize, look_ns: u64) {
+        // Relaxed: the lock that the task went back under orders it after the leader's look.
+        let rung_ns = self.times.get(number).fetch_min(look_ns, Ordering::Relaxed);
+        self.wake_by(rung_ns.min(look_ns));
+    }
+
+    /// Sees to it that a stand-by watches while a task is in the hands of a thread, if there are others.
+    fn keep_watch(self: &Arc<Self>, staff: &mut Staff) {
+        // Relaxed: a figure, which is looked at again when another cache takes its seat.
+        if self.taken.load(Ordering::Relaxed) < 2 {
+            return;
+        }
+        if staff.idle > 0 {
+            if core::mem::take(&mut staff.is_dozing) {
+                self.watch.ring();
+            }
+        } else if staff.standbys < MOST_STANDBYS {
+            let own = self.clone();
+            // If it cannot be started, the next task tries again.
+            if let Ok(standby) = spawn(STANDBY, None, move || own.stand_by()) {
+                staff.threads.push(standby);
+                (staff.standbys, staff.idle) = (staff.standbys + 1, staff.idle + 1);
+            }
+        }
+    }
+
+    fn stand_by(self: &Arc<Self>) {
+        let mut staff = self.staff.lock();
+        // Another one may have come while this one was at a task.
+        while !staff.is_stopped && staff.idle == 1 {
+            let overdue_ns = process_ns().saturating_sub(PATIENCE_NS);
+            // Idle until it has a successor, which watches it.
+            staff.idle -= 1;
+            let (claim, _) = self.claim(&mut staff, overdue_ns);
+            if let Some(claim) = claim {
+                drop(staff);
+                let (number, look_ns) = self.attend(claim);
+                self.hand_back(number, look_ns);
+                staff = self.staff.lock();
+                staff.idle += 1;
+                continue;
+            }
+            staff.idle += 1;
+            if staff.busy > 0 {
+                (staff, _) = self.watch.wait(staff, moment_in(POLL));
+            } else {
+                staff.is_dozing = true;
+                let is_late;
+                (staff, is_late) = self.watch.wait(staff, moment_in(LINGER));
+                if is_late && core::mem::take(&mut staff.is_dozing) {
+                    break;
+                }
+            }
+        }
+        staff.idle -= 1;
+        staff.standbys -= 1;
+        let own = thread::current().id();
+        let own = staff.threads.iter().position(|thread| thread.thread().id() == own);
+        // It is there unless the crew is at its end, and joined.
+        let before = own.and_then(|own| {
+            let own = staff.threads.swap_remove(own);
+            staff.ended.replace(own)
+        });
+        drop(staff);
+        if let Some(before) = before {
+            let _ended = before.join();
+        }
+    }
+}
+
+/// Fit into the 15 bytes that Linux shows.
+const LEADER: &str = "sundown-reaper";
+const STANDBY: &str = "sundown-standby";
+/// More threads than this would be of use only if as many listeners were stuck at once. None in models,
+/// which have no time to watch.
+const MOST_STANDBYS: usize = if REPEATS { 0 } else { 7 };
+/// How often a stand-by looks, and how late a cache is when it takes over: together they keep within
+/// 50 ms with room for a processor that is busy.
+const POLL: Duration = Duration::from_millis(10);
+const PATIENCE_NS: u64 = 10 * MILLI_NS;
+/// How long a stand-by stays that nobody needs.
+const LINGER: Duration = Duration::from_secs(10);
+
+#[cfg(all(test, sundown_loom))]
+mod loom_tests;
