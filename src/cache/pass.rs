@@ -6,6 +6,7 @@ use crate::memory::Decline;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{Arc, ENOUGH, Ordering, Ticket, nap, ripen};
 use crate::reaper::Task;
+use crate::retire::Readers;
 use crate::shard::{Drained, Step, Visit};
 
 /// What the reaper finds on its way through the shards. Its room is kept from pass to pass: the
@@ -165,7 +166,7 @@ impl<K, V, S> Core<K, V, S> {
             }
         }
         self.visit_wanted(round, now_ns, refile_until_ns);
-        // Whoever has such a lock may have lost the processor: nobody else waits for that.
+        // The thread that has such a lock may have lost the processor: the other shards came first.
         while let Some(number) = round.busy.pop() {
             let visit = self.shards[number].visit(&self.shared, refile_until_ns);
             round.note(number, visit);
@@ -224,13 +225,13 @@ impl<K, V, S> Core<K, V, S> {
         for &number in &round.dirty {
             let shard = &self.shards[number];
             for _ in 0..MOST_BITES {
-                match shard.drain_in_turn(&self.shared, &is_over) {
+                match shard.drain_bite(&self.shared, Readers::Possible, &is_over) {
                     Drained::Some if is_over() => {
                         round.drain_first = (number + 1) % shards;
                         return false;
                     }
                     Drained::Some => {}
-                    Drained::Nothing | Drained::Taken | Drained::Busy => break,
+                    Drained::Nothing | Drained::Taken => break,
                 }
             }
             round.is_unripe |= shard.needs_draining();

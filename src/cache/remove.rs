@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 
 use super::contest::Contest;
 use super::{Cache, Hold};
-use crate::shard::Outcome;
+use crate::shard::{Outcome, Overtaken};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -72,7 +72,13 @@ where
         let hash = core.hash(key);
         let shard = core.shard(hash);
         let same_key = |other: &K| other.borrow() == key;
-        let (held, after) = shard.remove(&core.shared, hash.index, same_key);
+        let mut contest = None;
+        let (held, after) = loop {
+            match shard.remove(&core.shared, hash.index, same_key) {
+                Ok(removed) => break removed,
+                Err(Overtaken) => Contest::lose(&mut contest, core, shard, hash.index),
+            }
+        };
         let hold = held.map(|held| Hold { core, shard, held: Some(held) });
         core.follow_up(shard, after);
         hold.map(|hold| f(hold.entry().value()))

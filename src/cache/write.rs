@@ -11,7 +11,7 @@ use crate::error::{Reason, Rejected};
 use crate::index::{Fresh, Use};
 use crate::lifetime::Lifetime;
 use crate::platform::sync::{Ordering, pin};
-use crate::shard::{After, Mode, NotPut, Snag};
+use crate::shard::{After, Mode, NotPut, Overtaken, Snag};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -180,7 +180,7 @@ where
         let shard = &core.shards[number];
         let spans = lifetime.resolve(core.spans);
         let (mut room, mut waits) = (Room::none(budget), MOST_WAITS);
-        let mut gives_way = true;
+        let (mut gives_way, mut contest) = (true, None);
         loop {
             match shard.put(&core.shared, fresh, spans, (mode, gives_way), &mut room) {
                 Ok(after) => {
@@ -193,6 +193,12 @@ where
                 Err(NotPut { fresh: back, snag, after }) => match snag {
                     Snag::Refused(reason) => return Err((back, Some(reason))),
                     Snag::Lost => return Err((back, None)),
+                    Snag::Overtaken => {
+                        // Others may have what it has reserved while it waits.
+                        room = Room::none(budget);
+                        Contest::lose(&mut contest, core, shard, back.hash());
+                        fresh = back;
+                    }
                     Snag::Claimed => {
                         // Others may have what it has reserved while it waits.
                         room = Room::none(budget);
@@ -314,10 +320,15 @@ where
         let shard = core.shard(hash);
         let same_key = |other: &K| other.borrow() == key;
         let spans = lifetime.resolve(core.spans);
-        let after = shard.set_lifetime(&core.shared, hash.index, same_key, spans);
-        if let Some(after) = after {
-            core.follow_up(shard, after);
+        let mut contest = None;
+        loop {
+            match shard.set_lifetime(&core.shared, hash.index, same_key, spans) {
+                Ok((is_live, after)) => {
+                    core.follow_up(shard, after);
+                    return is_live;
+                }
+                Err(Overtaken) => Contest::lose(&mut contest, core, shard, hash.index),
+            }
         }
-        after.is_some()
     }
 }

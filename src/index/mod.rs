@@ -137,17 +137,16 @@ impl<K, V> Index<K, V> {
         Some(unsafe { table.as_ref() })
     }
 
-    /// The linked entry of a key. Calls the user's `Eq` under the shard's lock, before anything is
-    /// changed.
+    /// The linked entry of a hash that `matches`, which must not call user code.
     pub(crate) fn find_linked<'w>(
         &'w self,
         writer: &'w Writer,
         hash: u32,
-        same_key: impl Fn(&K) -> bool,
+        matches: impl FnMut(&Entry<K, V>) -> bool,
     ) -> Option<&'w Entry<K, V>> {
         let table = self.current(writer)?;
         // SAFETY: the borrow of the writer is the shard's lock, held for 'w.
-        unsafe { table.find(hash, |entry| same_key(entry.key())) }.map(|(_, entry)| entry)
+        unsafe { table.find(hash, matches) }.map(|(_, entry)| entry)
     }
 
     /// Publishes an entry under a key that is not in. May grow the table.

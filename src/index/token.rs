@@ -234,6 +234,10 @@ impl<K, V> Held<K, V> {
         Self(NonNull::from(entry))
     }
 
+    pub(crate) fn is(&self, entry: &Entry<K, V>) -> bool {
+        core::ptr::eq(self.0.as_ptr(), entry)
+    }
+
     /// Ends the hold. True if it was the last on an entry that waits for nothing else: then the
     /// caller sees to it that the shard's garbage is drained.
     pub(crate) fn release(self) -> bool {

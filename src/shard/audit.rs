@@ -17,11 +17,11 @@ impl<K, V> Shard<K, V> {
 
     /// Adds this shard's figures to `stats`.
     pub(crate) fn add_figures(&self, shared: &Shared<K, V>, now_ns: u64, stats: &mut Stats) {
-        // Acquire, both: pair with the additions in `drain_some`. Read before the lock is taken, so
+        // Acquire, both: pair with the additions in `dispose`. Read before the lock is taken, so
         // that no more is dropped than was ever unlinked.
         let dropped = self.dropped.load(Ordering::Acquire);
         let dropped_weight = self.dropped_weight.load(Ordering::Acquire);
-        let state = self.lock_settled();
+        let state = self.state.lock();
         let (pushed, pushed_weight) = state.garbage.pushed();
         stats.inserted += state.inserted;
         stats.add_removals(&state.removals);
@@ -63,7 +63,7 @@ impl<K, V> Shard<K, V> {
 
     /// Checks every invariant of this shard, and adds what it counts to `audit`.
     pub(crate) fn audit(&self, shared: &Shared<K, V>, audit: &mut Audit) -> Result<(), Broken> {
-        let state = self.lock_settled();
+        let state = self.state.lock();
         // Acquire: as in `add_figures`. Under the lock the drainer may be ahead of what was counted
         // when the batch was taken, never of what was taken.
         let dropped = self.dropped.load(Ordering::Acquire);

@@ -1,20 +1,16 @@
-//! Getting rid of garbage that nobody reads any more.
+//! Freeing garbage that no reader can reach any more.
 //!
-//! One drainer at a time a shard: whoever finds the token taken leaves the work to its holder. And
-//! one drain at a time a thread and cache: a listener that calls its cache, whose call would drain
-//! in turn, leaves that to the drain that it was called from, instead of recursing.
+//! One drainer at a time a shard: a thread that finds the token taken leaves the work to its holder.
+//! And one drain at a time a thread and cache: a listener that calls its cache, whose call would drain
+//! in turn, leaves that to the drain that it was called from, instead of recursing. A drainer holds no
+//! lock while user code runs.
 //!
-//! A drainer holds no lock while user code runs, and does not wait for the shard's lock afterwards
-//! either: a writer may be stuck in the user's `Eq` under it. If it is taken, the drainer leaves
-//! what it has to give back, its token included, in `left`.
-//!
-//! D1. `left` is something only while the garbage says that somebody drains. Whoever goes by what
-//!     the garbage says about draining takes the lock by [`Shard::lock_settled`], which puts `left`
-//!     back first.
+//! D1. What a drainer puts back wants attention again: it publishes that under the lock, and if it is not
+//!     the reaper it rings the alarm, for the reaper may have looked while the drainer had it in hand.
 
-use super::{BITE, PATIENCE, Shard, Shared, State};
+use super::{BITE, Shard, Shared};
 use crate::index::Held;
-use crate::platform::sync::{AtomicU64, DrainGuard, MutexGuard, Ordering, lock_within};
+use crate::platform::sync::{AtomicU64, DrainGuard, Ordering};
 use crate::retire::{Readers, Ripe};
 
 /// What a step of draining came to.
@@ -26,8 +22,6 @@ pub(crate) enum Drained {
     Taken,
     /// A bite, or as much of it as there was time for: there may be more.
     Some,
-    /// Nothing: the lock was taken for long.
-    Busy,
 }
 
 impl<K, V> Shard<K, V> {
@@ -48,8 +42,7 @@ impl<K, V> Shard<K, V> {
         let Some(_drain) = shared.drain_guard() else { return Drained::Taken };
         let mut bites = 0;
         loop {
-            let drained =
-                self.drain_locked(shared, self.lock_settled(), Readers::Possible, is_over);
+            let drained = self.drain_bite(shared, Readers::Possible, is_over);
             bites += 1;
             if drained != Drained::Some || bites == most || is_over() {
                 return drained;
@@ -69,55 +62,33 @@ impl<K, V> Shard<K, V> {
     /// Frees everything, also what is not ripe: the last handle is gone.
     pub(crate) fn drain_all(&self, shared: &Shared<K, V>) {
         self.state.lock().garbage.seal();
-        while self.drain_some(shared, Readers::Gone) == Drained::Some {}
+        while self.drain_bite(shared, Readers::Gone, &|| false) == Drained::Some {}
     }
 
-    /// Frees a bite of what is ripe. To be called inside a [`DrainGuard`], unless nobody can call
-    /// the cache any more.
-    pub(crate) fn drain_some(&self, shared: &Shared<K, V>, readers: Readers) -> Drained {
-        self.drain_locked(shared, self.lock_settled(), readers, &|| false)
-    }
-
-    /// Frees a bite of what is ripe, or less if it `is_over` before that. For the reaper, whom other
-    /// shards wait for: it does not wait long for the lock.
-    pub(crate) fn drain_in_turn(
+    /// Frees a bite of what is ripe, or less if it `is_over` before that. To be called inside a
+    /// [`DrainGuard`], unless nobody can call the cache any more.
+    pub(crate) fn drain_bite(
         &self,
         shared: &Shared<K, V>,
-        is_over: &impl Fn() -> bool,
-    ) -> Drained {
-        let Some(mut state) = lock_within(&self.state, PATIENCE) else { return Drained::Busy };
-        self.settle_left(&mut state);
-        self.drain_locked(shared, state, Readers::Possible, is_over)
-    }
-
-    fn drain_locked(
-        &self,
-        shared: &Shared<K, V>,
-        mut state: MutexGuard<'_, State<K, V>>,
         readers: Readers,
         is_over: &impl Fn() -> bool,
     ) -> Drained {
+        let mut state = self.state.lock();
         if !state.garbage.try_start_draining() {
             return Drained::Taken;
         }
         let was_released = self.take_release();
         let Some(ripe) = state.garbage.take_ripe(BITE, readers) else { return Drained::Nothing };
+        drop(state);
         if was_released && ripe.is_full(BITE) {
             self.note_release();
         }
-        self.dispose(shared, state, ripe, is_over);
+        self.dispose(shared, ripe, is_over);
         Drained::Some
     }
 
     /// Takes entries apart until it `is_over`, and gives the rest and the token back.
-    fn dispose(
-        &self,
-        shared: &Shared<K, V>,
-        state: MutexGuard<'_, State<K, V>>,
-        mut ripe: Ripe<K, V>,
-        is_over: &impl Fn() -> bool,
-    ) {
-        drop(state);
+    fn dispose(&self, shared: &Shared<K, V>, mut ripe: Ripe<K, V>, is_over: &impl Fn() -> bool) {
         ripe.free_tables();
         let mut goes_on = true;
         while goes_on {
@@ -130,40 +101,16 @@ impl<K, V> Shard<K, V> {
         if ripe.has_free() {
             self.note_release();
         }
-        match self.state.try_lock() {
-            Some(mut state) => state.garbage.put_back(ripe),
-            None => *self.left.lock() = Some(ripe),
-        }
-    }
-
-    /// Takes the lock, with all that drainers have left behind put back (D1).
-    pub(super) fn lock_settled(&self) -> MutexGuard<'_, State<K, V>> {
         let mut state = self.state.lock();
-        self.settle_left(&mut state);
-        state
-    }
-
-    /// Who has just now its hands on `left` counts as still draining.
-    fn settle_left(&self, state: &mut State<K, V>) {
-        if state.garbage.is_draining() {
-            let left = self.left.try_lock().and_then(|mut left| left.take());
-            if let Some(ripe) = left {
-                state.garbage.put_back(ripe);
-            }
+        state.garbage.put_back(ripe);
+        if state.garbage.needs_draining() {
+            shared.bounds.publish_look(self.number, 0);
         }
     }
 
-    /// Whether garbage still waits for its readers or a drainer, or may do so: the lock could not be
-    /// had in good time.
+    /// Whether garbage still waits for its readers or a drainer.
     pub(crate) fn needs_draining(&self) -> bool {
-        self.is_released()
-            || self.has_left()
-            || lock_within(&self.state, PATIENCE).is_none_or(|state| state.garbage.needs_draining())
-    }
-
-    /// Whether a drainer has left something behind, or is about to.
-    pub(super) fn has_left(&self) -> bool {
-        self.left.try_lock().is_none_or(|left| left.is_some())
+        self.is_released() || self.state.lock().garbage.needs_draining()
     }
 
     /// Notes that a closure has let go of an entry, of which no drainer has heard since.
@@ -191,7 +138,7 @@ impl<K, V> Shard<K, V> {
 
     /// Whether anything is left that is neither held by a closure nor freed, or may be.
     pub(crate) fn is_dirty(&self) -> bool {
-        let state = self.lock_settled();
+        let state = self.state.lock();
         self.is_released() || state.garbage.is_waiting() || state.garbage.is_draining()
     }
 }

@@ -11,7 +11,7 @@
 //! M2. `inserted` = entries + garbage that waits + what drainers took; every unlinking is booked
 //!     under one cause.
 //! M3. No hold of the lock does more than [`BITE`] entries' work, `audit` and rebuilding the table
-//!     apart. No user code runs under it but `Eq` on keys, before anything is changed.
+//!     apart. No user code runs under it.
 //! M4. `look_ns` is at most the time at which something in here wants attention; whoever lowers it
 //!     rings the alarm as soon as the lock is given back.
 //! M5. What a shard has published in [`Bounds`] is what it says (V1, V2).
@@ -21,6 +21,7 @@
 mod ahead;
 mod audit;
 mod bounds;
+mod compare;
 mod dispose;
 mod drain;
 mod sweep;
@@ -29,22 +30,21 @@ mod write;
 
 pub(crate) use ahead::Step;
 pub(crate) use bounds::Bounds;
+pub(crate) use compare::Overtaken;
 pub(crate) use dispose::{Disposal, Listener};
 pub(crate) use drain::Drained;
 pub(crate) use sweep::{Kept, Visit};
 pub(crate) use turn::Turn;
 pub(crate) use write::{Mode, NotPut, Outcome, Snag};
 
-use core::time::Duration;
-
 use crate::budget::{Budget, Load};
 use crate::index::{Index, Linked, OldTable, Unlinked, Writer};
 use crate::ledger::{Ledger, RecordId};
 use crate::platform::clock::{Clock, NEVER_NS};
-use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Bell, Mutex, MutexGuard, lock_within};
+use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Bell, Mutex, MutexGuard};
 use crate::reaper::Alarm;
 use crate::removal::RemovalCause;
-use crate::retire::{Garbage, Ripe};
+use crate::retire::Garbage;
 use turn::Claims;
 
 pub(crate) struct Shard<K, V> {
@@ -57,8 +57,6 @@ pub(crate) struct Shard<K, V> {
     /// Whether the last hold on an entry that waits for it was released, and no drainer has looked
     /// since.
     is_released: AtomicBool,
-    /// What a drainer had to give back when the lock was taken.
-    left: Mutex<Option<Ripe<K, V>>>,
     /// Rings under `state` when a claim has ended.
     turn_ended: Bell,
     /// Which shard this is.
@@ -142,7 +140,6 @@ impl<K, V> Shard<K, V> {
             dropped: AtomicU64::new(0),
             dropped_weight: AtomicU64::new(0),
             is_released: AtomicBool::new(false),
-            left: Mutex::new(None),
             turn_ended: Bell::new(),
             number,
         }
@@ -154,9 +151,9 @@ impl<K, V> Shard<K, V> {
         &self.index
     }
 
-    /// Whether its lock can be had in good time.
+    /// Whether its lock is free at this moment.
     pub(crate) fn is_free(&self) -> bool {
-        lock_within(&self.state, PATIENCE).is_some()
+        self.state.try_lock().is_some()
     }
 
     /// Takes the lock and remembers what has been told so far.
@@ -273,8 +270,6 @@ impl<'s, K, V> Session<'s, K, V> {
 /// How many full batches may wait before insertions help, too: one of so many.
 const MOST_SEALED: usize = 8;
 const HELPED_BY: u64 = 16;
-/// How long the reaper waits for one shard's lock, whose holder may be stuck in the user's `Eq`.
-const PATIENCE: Duration = Duration::from_millis(1);
 /// As much work as one hold of the lock does.
 pub(crate) const BITE: usize = 128;
 /// A quarter of a second: tables are fitted when a fall is over, not at each step of it.

@@ -1,11 +1,11 @@
 //! What goes through many sessions, a bite at a time: reaping, evicting, clearing, walking.
 
-use super::{After, BITE, Gate, PATIENCE, Session, Shard, Shared, State};
+use super::{After, BITE, Gate, Session, Shard, Shared, State};
 use crate::budget::{Load, Room};
 use crate::index::Held;
 use crate::ledger::{AHEAD_RECORDS, Coldest, RecordId};
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
-use crate::platform::sync::{MutexGuard, lock_within};
+use crate::platform::sync::MutexGuard;
 use crate::removal::RemovalCause;
 
 /// What a visit came to.
@@ -44,23 +44,9 @@ impl<K, V> Shard<K, V> {
         Some(self.visit_locked(shared, self.state.try_lock()?, refile_until_ns))
     }
 
-    /// Like [`try_visit`](Self::try_visit), and waits for the lock, but not for long: its holder may
-    /// be stuck in the user's `Eq`.
+    /// Like [`try_visit`](Self::try_visit), and waits for the lock.
     pub(crate) fn visit(&self, shared: &Shared<K, V>, refile_until_ns: u64) -> Visit {
-        let Some(state) = lock_within(&self.state, PATIENCE) else {
-            // A clock that moves only when it is told to may stand still for as long as we wait.
-            let ahead_ns = if shared.clock.runs() { MILLI_NS } else { 0 };
-            let look_ns = shared.clock.exact_ns().saturating_add(ahead_ns);
-            return Visit {
-                reaped: 0,
-                has_more: false,
-                has_more_due: false,
-                is_put_off: false,
-                look_ns,
-                has_garbage: false,
-            };
-        };
-        self.visit_locked(shared, state, refile_until_ns)
+        self.visit_locked(shared, self.state.lock(), refile_until_ns)
     }
 
     fn visit_locked(
@@ -258,12 +244,9 @@ impl<K, V> Session<'_, K, V> {
         state.look_ns = state.ledger.next_look_ns().min(state.settle_ns).min(garbage_ns);
         // The caller is told by the visit; nothing is left for `close` to tell.
         self.told_ns = state.look_ns;
-        let is_draining = state.garbage.is_draining();
-        let has_garbage = state.garbage.needs_draining()
-            || self.shard.is_released()
-            || is_draining && self.shard.has_left();
-        // Who is draining may leave something behind (D1).
-        let look_ns = if has_garbage || is_draining { 0 } else { state.look_ns };
+        let has_garbage = state.garbage.needs_draining() || self.shard.is_released();
+        // A drainer that has some in hand says so itself if it puts any back (D1).
+        let look_ns = if has_garbage { 0 } else { state.look_ns };
         self.shared.bounds.publish_look(self.shard.number, look_ns);
         Visit {
             reaped,

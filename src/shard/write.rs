@@ -2,10 +2,11 @@
 
 use core::cell::LazyCell;
 
+use super::compare::{Compared, Overtaken};
 use super::{After, Gate, Session, Shard, Shared};
 use crate::budget::{Load, Room};
 use crate::error::Reason;
-use crate::index::{Entry, Fresh, Held, Succession};
+use crate::index::{Fresh, Held, Succession};
 use crate::ledger::RecordId;
 use crate::lifetime::Spans;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
@@ -49,8 +50,10 @@ pub(crate) enum Snag {
     NeedsRoom(Load, Option<RecordId>),
     /// The session to be updated is no longer the key's, or is over.
     Lost,
-    /// Somebody else has a turn with the key (F1).
+    /// Another call has a turn with the key (F1).
     Claimed,
+    /// It has to be compared with entries that have come in just now.
+    Overtaken,
 }
 
 /// What became of a session that was to be removed as it was judged.
@@ -81,6 +84,24 @@ impl<K: Eq, V> Shard<K, V> {
         (mode, gives_way): (Mode<'_, K, V>, bool),
         room: &mut Room<'_>,
     ) -> Result<After, NotPut<K, V>> {
+        let mut compared = Compared::none(self, shared);
+        let first = self.put_compared(shared, fresh, spans, (mode, gives_way), room, &mut compared);
+        let Err(NotPut { fresh, snag: Snag::Overtaken, .. }) = first else { return first };
+        compared.compare(|key| key == fresh.key());
+        self.put_compared(shared, fresh, spans, (mode, gives_way), room, &mut compared)
+    }
+}
+
+impl<K, V> Shard<K, V> {
+    fn put_compared(
+        &self,
+        shared: &Shared<K, V>,
+        fresh: Fresh<K, V>,
+        spans: Spans,
+        (mode, gives_way): (Mode<'_, K, V>, bool),
+        room: &mut Room<'_>,
+        compared: &mut Compared<'_, K, V>,
+    ) -> Result<After, NotPut<K, V>> {
         let mut session = self.open(shared);
         let wanted = Load { entries: 1, weight: fresh.weight() };
         if !shared.budget.has_room(wanted) {
@@ -88,7 +109,7 @@ impl<K: Eq, V> Shard<K, V> {
         }
         // Sampled only where it matters.
         let now_ns = LazyCell::new(|| shared.clock.exact_ns());
-        let (snag, incumbent) = session.examine(&fresh, (mode, gives_way), &now_ns);
+        let (snag, incumbent) = session.examine(fresh.hash(), compared, (mode, gives_way), &now_ns);
         if let Some(snag) = snag {
             return Err(NotPut { fresh, snag, after: After::Nothing });
         }
@@ -120,12 +141,12 @@ impl<K: Eq, V> Shard<K, V> {
     }
 }
 
-impl<K: Eq, V> Session<'_, K, V> {
-    /// Finds who is in the way of `fresh`, and what speaks against it. Changes nothing, for it calls
-    /// the user's `Eq`.
+impl<K, V> Session<'_, K, V> {
+    /// Finds the entry that is in the way of a new one, and what speaks against that. Changes nothing.
     fn examine(
         &self,
-        fresh: &Fresh<K, V>,
+        hash: u32,
+        compared: &mut Compared<'_, K, V>,
         (mode, gives_way): (Mode<'_, K, V>, bool),
         now_ns: &LazyCell<u64, impl FnOnce() -> u64>,
     ) -> (Option<Snag>, Option<Incumbent>) {
@@ -134,12 +155,18 @@ impl<K: Eq, V> Session<'_, K, V> {
             if state.gate == Gate::Closed {
                 return (Some(Snag::Refused(Reason::Closed)), None);
             }
-            if gives_way && state.is_claimed(fresh.hash()) {
+            if gives_way && state.is_claimed(hash) {
                 return (Some(Snag::Claimed), None);
             }
         }
-        let index = &self.shard.index;
-        let found = index.find_linked(&state.writer, fresh.hash(), |key| key == fresh.key());
+        let found = match mode {
+            // Linked or dead: it need not be found.
+            Mode::Update(held) => (!held.is_dead()).then_some(&**held),
+            _ => match self.find(hash, compared) {
+                Ok(found) => found,
+                Err(Overtaken) => return (Some(Snag::Overtaken), None),
+            },
+        };
         let incumbent = found.map(|entry| Incumbent {
             id: entry.record(),
             weight: entry.weight(),
@@ -149,10 +176,7 @@ impl<K: Eq, V> Session<'_, K, V> {
         let snag = match mode {
             Mode::IfAbsent if is_live => Some(Snag::Refused(Reason::Occupied)),
             Mode::IfPresent if !is_live => Some(Snag::Refused(Reason::Absent)),
-            Mode::Update(held) => {
-                let is_same = found.is_some_and(|entry| core::ptr::eq(entry, &**held));
-                (!(is_live && is_same)).then_some(Snag::Lost)
-            }
+            Mode::Update(_) if !is_live => Some(Snag::Lost),
             _ => None,
         };
         (snag, incumbent)
@@ -227,20 +251,14 @@ impl<K, V> Shard<K, V> {
         shared: &Shared<K, V>,
         hash: u32,
         same_key: impl Fn(&K) -> bool,
-    ) -> (Option<Held<K, V>>, After) {
-        let mut session = self.open(shared);
-        let state = &*session.state;
-        let found = self.index.find_linked(&state.writer, hash, same_key);
-        let Some(id) = found.map(Entry::record) else { return (None, session.close()) };
-        // Held before it dies, for a dead entry takes no holds; let go again if it was over. Nobody
-        // waits for it yet: it becomes an orphan only when a drainer, under this lock, takes it.
-        let held = state.ledger.get(id).hold();
+    ) -> Result<(Option<Held<K, V>>, After), Overtaken> {
+        let mut compared = Compared::none(self, shared);
+        let (mut session, id) = self.open_at((shared, &mut compared), hash, same_key)?;
+        let Some(id) = id else { return Ok((None, session.close())) };
         let is_over = session.take_out(id, RemovalCause::Removed).is_some();
-        if is_over {
-            held.release();
-            return (None, session.close());
-        }
-        (Some(held), session.close())
+        let after = session.close();
+        // It has been held since it was compared.
+        Ok((if is_over { None } else { compared.take_same() }, after))
     }
 
     /// Removes this very entry, and no other one of its key.
@@ -256,30 +274,32 @@ impl<K, V> Shard<K, V> {
         (outcome, session.close())
     }
 
-    /// Measures a session's lifetimes anew from now. `None` if the key has no live one.
+    /// Measures a session's lifetimes anew from now; false if the key has no live one.
     pub(crate) fn set_lifetime(
         &self,
         shared: &Shared<K, V>,
         hash: u32,
         same_key: impl Fn(&K) -> bool,
         spans: Spans,
-    ) -> Option<After> {
-        let mut session = self.open(shared);
+    ) -> Result<(bool, After), Overtaken> {
+        let mut compared = Compared::none(self, shared);
+        let (mut session, id) = self.open_at((shared, &mut compared), hash, same_key)?;
         let now_ns = shared.clock.exact_ns();
         let state = &mut *session.state;
-        let entry = self.index.find_linked(&state.writer, hash, same_key)?;
+        let Some(id) = id else { return Ok((false, session.close())) };
+        let entry = state.ledger.get(id);
         let judgement = entry.judge();
         if judgement.cause_at(now_ns).is_some() {
-            return None;
+            return Ok((false, session.close()));
         }
         entry.set_lifetime(spans, now_ns);
-        let (id, deadline_ns) = (entry.record(), entry.judge().deadline_ns());
+        let deadline_ns = entry.judge().deadline_ns();
         if deadline_ns < judgement.deadline_ns() {
             let look_ns = state.ledger.refile(id, deadline_ns);
             session.look_by(look_ns);
             session.note_deadline(deadline_ns);
         }
-        Some(session.close())
+        Ok((true, session.close()))
     }
 }
 

@@ -44,6 +44,15 @@ fn places() -> Vec<Stall> {
     vec![
         (Place::BuildHasher, |stage| drop(stage.cache.get(&stage.id(0))), Keeps::Nothing),
         (Place::Hash, |stage| stage.offer(0, 9, 1), Keeps::Nothing),
+        (Place::Eq, |stage| drop(stage.cache.get(&stage.id(0))), Keeps::Everything),
+        // Writers compare without a pin, and hold what they compare with.
+        (Place::Eq, |stage| drop(stage.cache.discard(&stage.id(0))), Keeps::Its),
+        (
+            Place::Eq,
+            |stage| drop(stage.cache.set_lifetime(&stage.id(0), Lifetime::default())),
+            Keeps::Its,
+        ),
+        (Place::Eq, |stage| stage.offer(0, 9, 1), Keeps::Its),
         (Place::Weigher, |stage| stage.offer(0, 9, 1), Keeps::Nothing),
         (Place::CloneKey, |stage| drop(stage.cache.update(&stage.id(0), Value::clone)), Keeps::Its),
         (Place::CloneValue, |stage| drop(stage.cache.get(&stage.id(0))), Keeps::Everything),

@@ -268,7 +268,7 @@ impl Twin {
         let found = self.index.find(&pin, key.hash(), |other| *other == key);
         let found = found.map(|entry| *entry.value());
         ensure!("I1", found == expected, "{key:?} shows {found:?} for {expected:?}");
-        let linked = self.index.find_linked(&self.writer, key.hash(), |other| *other == key);
+        let linked = self.index.find_linked(&self.writer, key.hash(), |other| *other.key() == key);
         let linked = linked.map(|entry| *entry.value());
         ensure!("I1", linked == expected, "{key:?} has {linked:?} for {expected:?}");
         Ok(())

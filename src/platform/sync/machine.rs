@@ -70,11 +70,3 @@ impl Bell {
 pub(crate) fn nap() {
     thread::sleep(core::time::Duration::from_micros(200));
 }
-
-/// Takes the lock unless that takes longer than `patience`.
-pub(crate) fn lock_within<T>(
-    mutex: &Mutex<T>,
-    patience: core::time::Duration,
-) -> Option<MutexGuard<'_, T>> {
-    mutex.try_lock_for(patience)
-}

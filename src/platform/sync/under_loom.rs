@@ -196,14 +196,6 @@ pub(crate) fn nap() {
     thread::yield_now();
 }
 
-/// loom has no time: every holder is waited for.
-pub(crate) fn lock_within<T>(
-    mutex: &Mutex<T>,
-    _patience: core::time::Duration,
-) -> Option<MutexGuard<'_, T>> {
-    Some(mutex.lock())
-}
-
 loom::lazy_static! {
     static ref DOMAIN: super::Domain = super::Domain::new();
 }

@@ -92,11 +92,6 @@ pub(crate) fn nap() {
     thread::yield_now();
 }
 
-/// shuttle has no time: patience lasts or it does not, at random.
-pub(crate) fn lock_within<T>(mutex: &Mutex<T>, _patience: Duration) -> Option<MutexGuard<'_, T>> {
-    if shuttle::rand::thread_rng().gen_bool(0.5) { Some(mutex.lock()) } else { mutex.try_lock() }
-}
-
 shuttle::lazy_static! {
     static ref DOMAIN: super::Domain = super::Domain::new();
 }

@@ -17,6 +17,7 @@ fn insert(scene: &Scene, name: u32) -> bool {
         let mode = (Mode::Always, gives_way);
         match scene.shards[0].put(&scene.shared, fresh, FOREVER, mode, &mut room) {
             Ok(_) => return !gives_way,
+            Err(NotPut { fresh: back, snag: Snag::Overtaken, .. }) => fresh = back,
             Err(NotPut { fresh: back, snag: Snag::Claimed, .. }) => {
                 scene.shards[0].wait_for_turns(HASH);
                 (fresh, gives_way) = (back, false);
