@@ -3,13 +3,13 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use super::Cache;
 use super::core::Core;
-use super::{Cache, Hold};
 use crate::index::{Entry, Use};
 use crate::lifetime::Expiry;
 use crate::platform::clock::NEVER_NS;
 use crate::platform::sync::{Pin, pin};
-use crate::shard::Shard;
+use crate::shard::{Hold, Shard};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -84,7 +84,7 @@ where
             self.count(&pin, hold.is_some());
             hold?
         };
-        Some(f(hold.entry().value()))
+        Some(f(hold.value()))
     }
 
     /// Gives a clone of a key's session without counting as a use of it.
@@ -233,7 +233,7 @@ impl<'c, K, V, S> Probe<'c, K, V, S> {
     }
 
     /// Like [`look_up`](Self::look_up), for longer than the pin.
-    pub(super) fn hold<Q>(&self, pin: &Pin, key: &Q, wish: Use) -> Option<Hold<'c, K, V, S>>
+    pub(super) fn hold<Q>(&self, pin: &Pin, key: &Q, wish: Use) -> Option<Hold<'c, K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -241,6 +241,6 @@ impl<'c, K, V, S> Probe<'c, K, V, S> {
         let (core, shard) = (self.core, self.shard);
         let look = (&core.shared.clock, wish);
         let held = shard.index().hold(pin, self.hash, |other| other.borrow() == key, look)?;
-        Some(Hold { core, shard, held: Some(held) })
+        Some(Hold::new(shard, &core.shared, held))
     }
 }

@@ -24,11 +24,8 @@ use ::core::fmt;
 
 use self::core::Core;
 use crate::builder::Builder;
-use crate::index::Held;
-use crate::ledger::RecordId;
 use crate::platform::hasher::RandomState;
 use crate::platform::sync::{Arc, Ordering, Weak};
-use crate::shard::Shard;
 
 /// A session cache from which every session is gone when its time is up.
 ///
@@ -206,47 +203,5 @@ impl<K, V, S> Clone for WeakCache<K, V, S> {
 impl<K, V, S> fmt::Debug for WeakCache<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WeakCache { .. }")
-    }
-}
-
-/// Holds that end when this is dropped, also by a panic of the closure that they were taken for.
-struct Holds<'c, K, V, S> {
-    core: &'c Core<K, V, S>,
-    shard: &'c Shard<K, V>,
-    held: Vec<(RecordId, Held<K, V>)>,
-}
-
-impl<'c, K, V, S> Holds<'c, K, V, S> {
-    fn none(core: &'c Core<K, V, S>, shard: &'c Shard<K, V>) -> Self {
-        Self { core, shard, held: Vec::new() }
-    }
-}
-
-impl<K, V, S> Drop for Holds<'_, K, V, S> {
-    fn drop(&mut self) {
-        for (_, held) in self.held.drain(..) {
-            self.shard.release(&self.core.shared, held);
-        }
-    }
-}
-
-/// One hold that ends when this is dropped.
-struct Hold<'c, K, V, S> {
-    core: &'c Core<K, V, S>,
-    shard: &'c Shard<K, V>,
-    held: Option<Held<K, V>>,
-}
-
-impl<'c, K, V, S> Hold<'c, K, V, S> {
-    fn entry(&self) -> &Held<K, V> {
-        self.held.as_ref().expect("the hold ends with this guard")
-    }
-}
-
-impl<K, V, S> Drop for Hold<'_, K, V, S> {
-    fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.shard.release(&self.core.shared, held);
-        }
     }
 }

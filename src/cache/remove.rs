@@ -3,8 +3,8 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use super::Cache;
 use super::contest::Contest;
-use super::{Cache, Hold};
 use crate::shard::{Outcome, Overtaken};
 
 impl<K, V, S> Cache<K, V, S>
@@ -73,15 +73,14 @@ where
         let shard = core.shard(hash);
         let same_key = |other: &K| other.borrow() == key;
         let mut contest = None;
-        let (held, after) = loop {
+        let (hold, after) = loop {
             match shard.remove(&core.shared, hash.index, same_key) {
                 Ok(removed) => break removed,
                 Err(Overtaken) => Contest::lose(&mut contest, core, shard, hash.index),
             }
         };
-        let hold = held.map(|held| Hold { core, shard, held: Some(held) });
         core.follow_up(shard, after);
-        hold.map(|hold| f(hold.entry().value()))
+        hold.map(|hold| f(hold.value()))
     }
 
     /// Removes a key's session if `f` says so; false if it does not, or if the key has none.
@@ -110,12 +109,11 @@ where
         let mut contest = None;
         loop {
             let Some(hold) = self.hold_without_use(key) else { return false };
-            let entry = hold.entry();
-            if !f(entry.key(), entry.value()) {
+            if !f(hold.key(), hold.value()) {
                 return false;
             }
-            let (shard, hash) = (hold.shard, entry.hash());
-            let (outcome, after) = shard.remove_held(&self.core.shared, entry);
+            let (shard, hash) = (hold.shard(), hold.hash());
+            let (outcome, after) = shard.remove_held(&self.core.shared, &hold);
             drop(hold);
             self.core.follow_up(shard, after);
             match outcome {

@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, Hash};
 
+use super::Cache;
 use super::contest::Contest;
-use super::{Cache, Hold, Holds};
 use crate::index::Held;
 use crate::ledger::RecordId;
 use crate::platform::sync::{DrainGuard, is_pinned, nap};
@@ -62,9 +62,9 @@ where
                         Contest::lose(&mut contest, &self.core, shard, hash);
                     }
                 }
-                successor = self.hold_record(shard, id);
+                successor = shard.hold_record(&self.core.shared, id);
                 let Some(hold) = &successor else { return };
-                entry = hold.entry();
+                entry = hold;
             }
         });
         removed
@@ -102,14 +102,14 @@ where
         for shard in &core.shards {
             let mut from = Some(0);
             while let Some(next) = from {
-                let mut holds = Holds::none(core, shard);
-                from = shard.hold_bite(&core.shared, next, &mut holds.held);
-                for &(id, ref held) in &holds.held {
+                let mut holds = Vec::new();
+                from = shard.hold_bite(&core.shared, next, &mut holds);
+                for &(id, ref held) in &holds {
                     // Its time may have come since the bite was taken.
                     let now_ns = core.shared.clock.exact_ns();
                     if held.is_dead() {
-                        if let Some(hold) = self.hold_record(shard, id) {
-                            visit(shard, id, hold.entry());
+                        if let Some(successor) = shard.hold_record(&core.shared, id) {
+                            visit(shard, id, &successor);
                         }
                     } else if held.judge().cause_at(now_ns).is_none() {
                         visit(shard, id, held);
@@ -117,16 +117,6 @@ where
                 }
             }
         }
-    }
-
-    fn hold_record<'c>(
-        &'c self,
-        shard: &'c Shard<K, V>,
-        id: RecordId,
-    ) -> Option<Hold<'c, K, V, S>> {
-        let core = &*self.core;
-        let held = shard.hold_record(&core.shared, id)?;
-        Some(Hold { core, shard, held: Some(held) })
     }
 
     /// Removes all sessions that are in when it comes to them.

@@ -3,15 +3,15 @@
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
+use super::Cache;
 use super::contest::Contest;
 use super::gather::{FollowUps, Gathered, MOST_WAITS};
-use super::{Cache, Hold};
 use crate::budget::Room;
 use crate::error::{Reason, Rejected};
 use crate::index::{Fresh, Use};
 use crate::lifetime::Lifetime;
 use crate::platform::sync::{Ordering, pin};
-use crate::shard::{After, Mode, NotPut, Overtaken, Snag};
+use crate::shard::{After, Hold, Mode, NotPut, Overtaken, Snag};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -259,16 +259,15 @@ where
         let mut contest = None;
         loop {
             let Some(hold) = self.hold_without_use(key) else { return Ok(false) };
-            let old = hold.entry();
-            let (new_key, new_value) = (old.key().clone(), f(old.value()));
+            let (new_key, new_value) = (hold.key().clone(), f(hold.value()));
             let weight = self.core.weigh(&new_key, &new_value);
             let fresh = Fresh::new(new_key, new_value, hash.index, weight);
-            match self.settle_in(fresh, hash.shard, Lifetime::default(), Mode::Update(old)) {
+            match self.settle_in(fresh, hash.shard, Lifetime::default(), Mode::Update(&hold)) {
                 Ok(()) => return Ok(true),
                 // Somebody else was faster: look again.
                 Err((fresh, None)) => {
                     drop(fresh);
-                    let shard = hold.shard;
+                    let shard = hold.shard();
                     drop(hold);
                     Contest::lose(&mut contest, &self.core, shard, hash.index);
                 }
@@ -282,7 +281,7 @@ where
         }
     }
 
-    pub(super) fn hold_without_use<Q>(&self, key: &Q) -> Option<Hold<'_, K, V, S>>
+    pub(super) fn hold_without_use<Q>(&self, key: &Q) -> Option<Hold<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,

@@ -9,117 +9,84 @@
 //!     linked entries of the hash have been found different, the key has none; else the writer has been
 //!     overtaken, and compares again.
 
+use super::hold::Hold;
 use super::{Session, Shard, Shared};
-use crate::index::{Entry, Held};
+use crate::index::Entry;
 use crate::ledger::RecordId;
 
 /// A writer has compared its key in vain: an entry of its hash has come in since.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Overtaken;
 
-/// Entries of a key's hash, held, and compared with the key.
-pub(super) struct Compared<'s, K, V> {
-    shard: &'s Shard<K, V>,
-    shared: &'s Shared<K, V>,
-    first: Option<Held<K, V>>,
-    further: Vec<Held<K, V>>,
-    /// How many of them have been compared.
-    compared: usize,
-    /// The one that was equal.
-    same: Option<usize>,
-}
-
-impl<'s, K, V> Compared<'s, K, V> {
-    pub(super) fn none(shard: &'s Shard<K, V>, shared: &'s Shared<K, V>) -> Self {
-        Self { shard, shared, first: None, further: Vec::new(), compared: 0, same: None }
-    }
-
-    fn get(&self, number: usize) -> Option<&Held<K, V>> {
-        number.checked_sub(1).map_or(self.first.as_ref(), |further| self.further.get(further))
-    }
-
-    fn is_known(&self, entry: &Entry<K, V>) -> bool {
-        self.first.iter().chain(&self.further).any(|held| held.is(entry))
-    }
-
-    /// Compares a key with those that are new. No lock may be held.
-    pub(super) fn compare(&mut self, same_key: impl Fn(&K) -> bool) {
-        while let Some(held) = self.get(self.compared) {
-            if same_key(held.key()) {
-                self.same = Some(self.compared);
-            }
-            self.compared += 1;
-        }
-    }
-
-    /// The hold on the entry that was equal.
-    pub(super) fn take_same(&mut self) -> Option<Held<K, V>> {
-        match self.same.take()? {
-            0 => self.first.take(),
-            further => Some(self.further.swap_remove(further - 1)),
-        }
-    }
-}
-
-impl<K, V> Drop for Compared<'_, K, V> {
-    fn drop(&mut self) {
-        for held in self.first.take().into_iter().chain(self.further.drain(..)) {
-            self.shard.release(self.shared, held);
-        }
-    }
-}
-
-impl<K, V> Session<'_, K, V> {
-    /// The key's linked entry, by what has been compared (Q1). If that is not enough, holds what has still
-    /// to be compared.
-    pub(super) fn find(
-        &self,
-        hash: u32,
-        compared: &mut Compared<'_, K, V>,
-    ) -> Result<Option<&Entry<K, V>>, Overtaken> {
-        let state = &*self.state;
-        let same = compared.same.and_then(|same| compared.get(same)).map(|held| &raw const **held);
-        let mut is_overtaken = false;
-        let found = self.shard.index.find_linked(&state.writer, hash, |entry| {
-            let is_same = same.is_some_and(|same| core::ptr::eq(same, entry));
-            if !is_same && !compared.is_known(entry) {
-                is_overtaken = true;
-                let held = state.ledger.get(entry.record()).hold();
-                if compared.first.is_none() && compared.further.is_empty() {
-                    compared.first = Some(held);
-                } else {
-                    compared.further.push(held);
-                }
-            }
-            is_same
-        });
-        if found.is_none() && is_overtaken { Err(Overtaken) } else { Ok(found) }
-    }
-}
+/// A lock on a shard, and a hold on the linked entry of the key that it was taken for.
+pub(super) type Found<'s, K, V> = (Session<'s, K, V>, Option<Hold<'s, K, V>>);
 
 impl<K, V> Shard<K, V> {
-    /// Takes the lock and finds a key's entry.
+    /// Takes the lock and finds a key's linked entry, having compared keys outside (Q1).
+    #[inline]
     pub(super) fn open_at<'s>(
         &'s self,
-        (shared, compared): (&'s Shared<K, V>, &mut Compared<'s, K, V>),
+        shared: &'s Shared<K, V>,
         hash: u32,
         same_key: impl Fn(&K) -> bool,
-    ) -> Result<(Session<'s, K, V>, Option<RecordId>), Overtaken> {
-        let mut is_compared = false;
-        loop {
-            let session = self.open(shared);
-            match session.find(hash, compared) {
-                Ok(found) => {
-                    let id = found.map(Entry::record);
-                    return Ok((session, id));
-                }
-                Err(Overtaken) if is_compared => return Err(Overtaken),
-                Err(Overtaken) => {}
-            }
-            drop(session);
-            compared.compare(&same_key);
-            is_compared = true;
+    ) -> Result<Found<'s, K, V>, Overtaken> {
+        let session = self.open(shared);
+        let Some(entry) = session.find(hash, |_| true) else { return Ok((session, None)) };
+        // Mostly it is the one.
+        let likely = session.hold(entry.record());
+        drop(session);
+        if same_key(likely.key()) {
+            return self.open_for(shared, likely);
         }
+        self.compare_all(shared, hash, &same_key, likely)
+    }
+
+    /// Takes the lock for an entry that was equal.
+    fn open_for<'s>(
+        &'s self,
+        shared: &'s Shared<K, V>,
+        same: Hold<'s, K, V>,
+    ) -> Result<Found<'s, K, V>, Overtaken> {
+        let session = self.open(shared);
+        // I1, I2: under the lock an entry is linked or dead.
+        if same.is_dead() { Err(Overtaken) } else { Ok((session, Some(same))) }
+    }
+
+    /// For keys that share their hash.
+    #[cold]
+    fn compare_all<'s>(
+        &'s self,
+        shared: &'s Shared<K, V>,
+        hash: u32,
+        same_key: &impl Fn(&K) -> bool,
+        unlike: Hold<'s, K, V>,
+    ) -> Result<Found<'s, K, V>, Overtaken> {
+        let mut others = vec![unlike];
+        let session = self.open(shared);
+        session.find(hash, |entry| {
+            if !others.iter().any(|other| other.is(entry)) {
+                others.push(session.hold(entry.record()));
+            }
+            false
+        });
+        drop(session);
+        if let Some(same) = others.iter().skip(1).position(|other| same_key(other.key())) {
+            return self.open_for(shared, others.swap_remove(1 + same));
+        }
+        let session = self.open(shared);
+        let is_new = |entry: &Entry<K, V>| !others.iter().any(|other| other.is(entry));
+        if session.find(hash, is_new).is_some() { Err(Overtaken) } else { Ok((session, None)) }
+    }
+}
+
+impl<'s, K, V> Session<'s, K, V> {
+    fn find(&self, hash: u32, matches: impl FnMut(&Entry<K, V>) -> bool) -> Option<&Entry<K, V>> {
+        self.shard.index.find_linked(&self.state.writer, hash, matches)
+    }
+
+    /// Holds a linked entry.
+    pub(super) fn hold(&self, id: RecordId) -> Hold<'s, K, V> {
+        Hold::new(self.shard, self.shared, self.state.ledger.get(id).hold())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The end of a session: the listener, or the destructors. And the other callback, for pressure.
 
 use crate::index::Removed;
-use crate::platform::clock::{Clock, process_ns};
+use crate::platform::clock::Clock;
 use crate::platform::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::platform::unwind;
 use crate::pressure::{OnPressure, Pressure};
@@ -58,41 +58,27 @@ impl<K, V> Disposal<K, V> {
         }
     }
 
-    /// Takes apart the sessions that `next` gives, as many as it is asked for; false if those were all.
-    /// `each` is told their weights.
-    ///
-    /// A drainer looks at the clock in between, which costs as much as a quick destructor. So sessions
-    /// go one by one while listeners or destructors are slow, and up to [`AT_ONCE`] together once they
-    /// have been seen to be quick.
-    pub(super) fn dispose_some<I: Iterator<Item = Removed<K, V>>>(
-        &self,
-        next: impl FnOnce(usize) -> I,
-        clock: &Clock,
-        mut each: impl FnMut(u64),
-    ) -> bool {
-        // Relaxed, both: a figure.
-        let stride = if self.listener.is_some() { 1 } else { self.stride.load(Ordering::Relaxed) };
-        let begun_ns = process_ns();
-        let mut disposed = 0;
-        for removed in next(stride as usize) {
-            let weight = removed.weight;
-            self.dispose(removed, clock);
-            each(weight);
-            disposed += 1;
+    /// How many sessions a drainer gets rid of between two looks at the clock, which cost as much as a
+    /// quick destructor: one while listeners or destructors are slow, and up to [`AT_ONCE`] once
+    /// destructors have been seen to be quick.
+    pub(super) fn stride(&self) -> usize {
+        // Relaxed: a figure.
+        self.stride.load(Ordering::Relaxed) as usize
+    }
+
+    /// Notes how long a stride has taken.
+    #[inline]
+    pub(super) fn note_pace(&self, stride: usize, took_ns: u64) {
+        let is_quick = took_ns < QUICK_NS && self.listener.is_none();
+        let next = if is_quick { (2 * stride).min(AT_ONCE) } else { 1 };
+        if next != stride {
+            // Relaxed: as above.
+            self.stride.store(next as u32, Ordering::Relaxed);
         }
-        if self.listener.is_none() {
-            let is_quick = process_ns().saturating_sub(begun_ns) < QUICK_NS;
-            let next = if is_quick { (2 * stride).min(AT_ONCE as u32) } else { 1 };
-            if next != stride {
-                // Relaxed: as above.
-                self.stride.store(next, Ordering::Relaxed);
-            }
-        }
-        disposed == stride
     }
 
     /// Hands a session to the listener, or drops it.
-    fn dispose(&self, removed: Removed<K, V>, clock: &Clock) {
+    pub(super) fn dispose(&self, removed: Removed<K, V>, clock: &Clock) {
         let Removed { key, value, cause, deadline_ns, .. } = removed;
         if let Some(listener) = &self.listener {
             survive(&self.listener_panics, || listener(key, value, cause));

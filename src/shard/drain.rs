@@ -9,7 +9,7 @@
 //!     the reaper it rings the alarm, for the reaper may have looked while the drainer had it in hand.
 
 use super::{BITE, Shard, Shared};
-use crate::index::Held;
+use crate::platform::clock::process_ns;
 use crate::platform::sync::{AtomicU64, DrainGuard, Ordering};
 use crate::retire::{Readers, Ripe};
 
@@ -50,15 +50,6 @@ impl<K, V> Shard<K, V> {
         }
     }
 
-    /// Ends a hold. A session that waits only for that is left to the reaper, with those of its key
-    /// that wait behind it: a reader runs no other session's destructor, and takes no lock.
-    pub(crate) fn release(&self, shared: &Shared<K, V>, held: Held<K, V>) {
-        if held.release() {
-            self.note_release();
-            shared.alarm.ring_by(shared.clock.exact_ns());
-        }
-    }
-
     /// Frees everything, also what is not ripe: the last handle is gone.
     pub(crate) fn drain_all(&self, shared: &Shared<K, V>) {
         self.state.lock().garbage.seal();
@@ -90,13 +81,23 @@ impl<K, V> Shard<K, V> {
     /// Takes entries apart until it `is_over`, and gives the rest and the token back.
     fn dispose(&self, shared: &Shared<K, V>, mut ripe: Ripe<K, V>, is_over: &impl Fn() -> bool) {
         ripe.free_tables();
-        let mut goes_on = true;
-        while goes_on {
-            let next = |stride| ripe.next_removed(stride);
-            goes_on = shared.disposal.dispose_some(next, &shared.clock, |weight| {
+        let disposal = &shared.disposal;
+        let mut begun_ns = process_ns();
+        loop {
+            let (stride, mut disposed) = (disposal.stride(), 0);
+            for removed in ripe.next_removed(stride) {
+                let weight = removed.weight;
+                disposal.dispose(removed, &shared.clock);
                 add(&self.dropped_weight, weight);
                 add(&self.dropped, 1);
-            }) && !is_over();
+                disposed += 1;
+            }
+            let now_ns = process_ns();
+            disposal.note_pace(stride, now_ns.saturating_sub(begun_ns));
+            if disposed < stride || is_over() {
+                break;
+            }
+            begun_ns = now_ns;
         }
         if ripe.has_free() {
             self.note_release();
@@ -114,7 +115,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Notes that a closure has let go of an entry, of which no drainer has heard since.
-    fn note_release(&self) {
+    pub(super) fn note_release(&self) {
         // Release: pairs with the swap in `take_release`: who sees it sees the hold gone.
         self.is_released.store(true, Ordering::Release);
     }

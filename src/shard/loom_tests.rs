@@ -87,18 +87,18 @@ impl Scene {
                 Err(Overtaken) => {}
             }
         };
-        let is_removed = held.is_some();
-        if let Some(held) = held {
-            shard.release(&self.shared, held);
-        }
-        is_removed
+        held.is_some()
+    }
+
+    pub(super) fn release(&self, held: Held<u32, Canary>) {
+        drop(Hold::new(&self.shards[0], &self.shared, held));
     }
 
     /// The name of a key's session.
     pub(super) fn hold_and_release(&self, key: u32) -> u32 {
         let held = self.hold(key);
         let name = held.value().name();
-        self.shards[0].release(&self.shared, held);
+        self.release(held);
         name
     }
 
@@ -183,7 +183,7 @@ fn loom_end_of_a_hold_against_the_drainer() {
         scene.shared.alarm.disarm();
         let close = || {
             assert_eq!(held.value().name(), 10);
-            scene.shards[0].release(&scene.shared, held);
+            scene.release(held);
         };
         let write = {
             let scene = scene.clone();

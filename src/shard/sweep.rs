@@ -1,8 +1,8 @@
 //! What goes through many sessions, a bite at a time: reaping, evicting, clearing, walking.
 
+use super::hold::Hold;
 use super::{After, BITE, Gate, Session, Shard, Shared, State};
 use crate::budget::{Load, Room};
-use crate::index::Held;
 use crate::ledger::{AHEAD_RECORDS, Coldest, RecordId};
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::MutexGuard;
@@ -154,11 +154,11 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Holds a bite of the live sessions from record number `from` on; tells where to go on.
-    pub(crate) fn hold_bite(
-        &self,
-        shared: &Shared<K, V>,
+    pub(crate) fn hold_bite<'s>(
+        &'s self,
+        shared: &'s Shared<K, V>,
         from: u32,
-        held: &mut impl Extend<(RecordId, Held<K, V>)>,
+        holds: &mut Vec<(RecordId, Hold<'s, K, V>)>,
     ) -> Option<u32> {
         let session = self.open(shared);
         let now_ns = shared.clock.exact_ns();
@@ -166,7 +166,7 @@ impl<K, V> Shard<K, V> {
         for _ in 0..BITE {
             let (id, entry) = session.state.ledger.next_from(next)?;
             let is_live = entry.judge().cause_at(now_ns).is_none();
-            held.extend(is_live.then(|| (id, entry.hold())));
+            holds.extend(is_live.then(|| (id, session.hold(id))));
             next = id.raw() + 1;
         }
         Some(next)
@@ -174,12 +174,16 @@ impl<K, V> Shard<K, V> {
 
     /// Holds the live session that a record is of by now: the successor of the one that a walk found
     /// there (M6), or one that came in after that had left.
-    pub(crate) fn hold_record(&self, shared: &Shared<K, V>, id: RecordId) -> Option<Held<K, V>> {
+    pub(crate) fn hold_record<'s>(
+        &'s self,
+        shared: &'s Shared<K, V>,
+        id: RecordId,
+    ) -> Option<Hold<'s, K, V>> {
         let session = self.open(shared);
         let ledger = &session.state.ledger;
         let entry = ledger.contains(id).then(|| ledger.get(id))?;
         let is_live = entry.judge().cause_at(shared.clock.exact_ns()).is_none();
-        is_live.then(|| entry.hold())
+        is_live.then(|| session.hold(id))
     }
 
     /// Lets nobody in any more.

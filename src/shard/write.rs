@@ -2,7 +2,8 @@
 
 use core::cell::LazyCell;
 
-use super::compare::{Compared, Overtaken};
+use super::compare::Overtaken;
+use super::hold::Hold;
 use super::{After, Gate, Session, Shard, Shared};
 use crate::budget::{Load, Room};
 use crate::error::Reason;
@@ -84,32 +85,27 @@ impl<K: Eq, V> Shard<K, V> {
         (mode, gives_way): (Mode<'_, K, V>, bool),
         room: &mut Room<'_>,
     ) -> Result<After, NotPut<K, V>> {
-        let mut compared = Compared::none(self, shared);
-        let first = self.put_compared(shared, fresh, spans, (mode, gives_way), room, &mut compared);
-        let Err(NotPut { fresh, snag: Snag::Overtaken, .. }) = first else { return first };
-        compared.compare(|key| key == fresh.key());
-        self.put_compared(shared, fresh, spans, (mode, gives_way), room, &mut compared)
-    }
-}
-
-impl<K, V> Shard<K, V> {
-    fn put_compared(
-        &self,
-        shared: &Shared<K, V>,
-        fresh: Fresh<K, V>,
-        spans: Spans,
-        (mode, gives_way): (Mode<'_, K, V>, bool),
-        room: &mut Room<'_>,
-        compared: &mut Compared<'_, K, V>,
-    ) -> Result<After, NotPut<K, V>> {
-        let mut session = self.open(shared);
+        let opened = match mode {
+            // Linked or dead: it need not be found.
+            Mode::Update(held) => {
+                let session = self.open(shared);
+                let id = (!held.is_dead()).then(|| held.record());
+                Ok((session, id))
+            }
+            _ => self
+                .open_at(shared, fresh.hash(), |key| key == fresh.key())
+                .map(|(session, hold)| (session, hold.map(|hold| hold.record()))),
+        };
+        let Ok((mut session, id)) = opened else {
+            return Err(NotPut { fresh, snag: Snag::Overtaken, after: After::Nothing });
+        };
         let wanted = Load { entries: 1, weight: fresh.weight() };
         if !shared.budget.has_room(wanted) {
             session.fetch_next_place();
         }
         // Sampled only where it matters.
         let now_ns = LazyCell::new(|| shared.clock.exact_ns());
-        let (snag, incumbent) = session.examine(fresh.hash(), compared, (mode, gives_way), &now_ns);
+        let (snag, incumbent) = session.examine((fresh.hash(), id), (mode, gives_way), &now_ns);
         if let Some(snag) = snag {
             return Err(NotPut { fresh, snag, after: After::Nothing });
         }
@@ -142,11 +138,10 @@ impl<K, V> Shard<K, V> {
 }
 
 impl<K, V> Session<'_, K, V> {
-    /// Finds the entry that is in the way of a new one, and what speaks against that. Changes nothing.
+    /// Judges the entry that is in the way of a new one, and what speaks against that.
     fn examine(
         &self,
-        hash: u32,
-        compared: &mut Compared<'_, K, V>,
+        (hash, id): (u32, Option<RecordId>),
         (mode, gives_way): (Mode<'_, K, V>, bool),
         now_ns: &LazyCell<u64, impl FnOnce() -> u64>,
     ) -> (Option<Snag>, Option<Incumbent>) {
@@ -159,18 +154,10 @@ impl<K, V> Session<'_, K, V> {
                 return (Some(Snag::Claimed), None);
             }
         }
-        let found = match mode {
-            // Linked or dead: it need not be found.
-            Mode::Update(held) => (!held.is_dead()).then_some(&**held),
-            _ => match self.find(hash, compared) {
-                Ok(found) => found,
-                Err(Overtaken) => return (Some(Snag::Overtaken), None),
-            },
-        };
-        let incumbent = found.map(|entry| Incumbent {
-            id: entry.record(),
-            weight: entry.weight(),
-            is_live: entry.judge().cause_at(**now_ns).is_none(),
+        let incumbent = id.map(|id| {
+            let entry = state.ledger.get(id);
+            let is_live = entry.judge().cause_at(**now_ns).is_none();
+            Incumbent { id, weight: entry.weight(), is_live }
         });
         let is_live = incumbent.as_ref().is_some_and(|incumbent| incumbent.is_live);
         let snag = match mode {
@@ -246,19 +233,17 @@ impl<K, V> Session<'_, K, V> {
 impl<K, V> Shard<K, V> {
     /// Removes a key's session; gives a hold on it if it was live. What is due goes with its true
     /// cause.
-    pub(crate) fn remove(
-        &self,
-        shared: &Shared<K, V>,
+    pub(crate) fn remove<'s>(
+        &'s self,
+        shared: &'s Shared<K, V>,
         hash: u32,
         same_key: impl Fn(&K) -> bool,
-    ) -> Result<(Option<Held<K, V>>, After), Overtaken> {
-        let mut compared = Compared::none(self, shared);
-        let (mut session, id) = self.open_at((shared, &mut compared), hash, same_key)?;
-        let Some(id) = id else { return Ok((None, session.close())) };
-        let is_over = session.take_out(id, RemovalCause::Removed).is_some();
+    ) -> Result<(Option<Hold<'s, K, V>>, After), Overtaken> {
+        let (mut session, hold) = self.open_at(shared, hash, same_key)?;
+        let Some(hold) = hold else { return Ok((None, session.close())) };
+        let is_over = session.take_out(hold.record(), RemovalCause::Removed).is_some();
         let after = session.close();
-        // It has been held since it was compared.
-        Ok((if is_over { None } else { compared.take_same() }, after))
+        Ok(((!is_over).then_some(hold), after))
     }
 
     /// Removes this very entry, and no other one of its key.
@@ -282,18 +267,16 @@ impl<K, V> Shard<K, V> {
         same_key: impl Fn(&K) -> bool,
         spans: Spans,
     ) -> Result<(bool, After), Overtaken> {
-        let mut compared = Compared::none(self, shared);
-        let (mut session, id) = self.open_at((shared, &mut compared), hash, same_key)?;
+        let (mut session, hold) = self.open_at(shared, hash, same_key)?;
         let now_ns = shared.clock.exact_ns();
         let state = &mut *session.state;
-        let Some(id) = id else { return Ok((false, session.close())) };
-        let entry = state.ledger.get(id);
+        let Some(entry) = hold else { return Ok((false, session.close())) };
         let judgement = entry.judge();
         if judgement.cause_at(now_ns).is_some() {
             return Ok((false, session.close()));
         }
         entry.set_lifetime(spans, now_ns);
-        let deadline_ns = entry.judge().deadline_ns();
+        let (id, deadline_ns) = (entry.record(), entry.judge().deadline_ns());
         if deadline_ns < judgement.deadline_ns() {
             let look_ns = state.ledger.refile(id, deadline_ns);
             session.look_by(look_ns);

@@ -1,6 +1,6 @@
 //! Models of writers that compare the same key outside the lock.
 
-use crate::platform::loom_tests::Depth::{Complete, Preemptions};
+use crate::platform::loom_tests::Depth::Preemptions;
 use crate::platform::loom_tests::{Seen, check, race};
 use crate::shard::loom_tests::Scene;
 

@@ -48,7 +48,7 @@ fn loom_writer_waits_for_a_turn_and_is_not_forgotten() {
             let judged = held.value().name();
             assert!(update(&scene, &held, 11), "F1: a race was lost in a turn");
             drop(turn);
-            scene.shards[0].release(&scene.shared, held);
+            scene.release(held);
             judged
         };
         let other = scene.clone();
