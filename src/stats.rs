@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::platform::sync::{AtomicU64, Ordering};
+use crate::platform::sync::{AtomicU64, OnceLock, Ordering};
 use crate::removal::RemovalCause;
 
 /// The state of a cache in figures; see [`Cache::stats`](crate::Cache::stats).
@@ -158,19 +158,20 @@ impl Stats {
 ///     and, from 1 µs up to 3 days, at most an eighth above it.
 #[derive(Debug)]
 pub(crate) struct Histogram {
-    buckets: Box<[AtomicU64]>,
+    /// Made with the first lag: most of what an idle cache would take.
+    buckets: OnceLock<Box<[AtomicU64]>>,
     max_ns: AtomicU64,
 }
 
 impl Histogram {
     pub(crate) fn new() -> Self {
-        let buckets = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
-        Self { buckets, max_ns: AtomicU64::new(0) }
+        Self { buckets: OnceLock::new(), max_ns: AtomicU64::new(0) }
     }
 
     pub(crate) fn record_ns(&self, lag_ns: u64) {
+        let empty = || (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
         // Relaxed: figures that no other memory depends on.
-        self.buckets[bucket_of(lag_ns)].fetch_add(1, Ordering::Relaxed);
+        self.buckets.get_or_init(empty)[bucket_of(lag_ns)].fetch_add(1, Ordering::Relaxed);
         if lag_ns > self.max_ns.load(Ordering::Relaxed) {
             self.max_ns.fetch_max(lag_ns, Ordering::Relaxed);
         }
@@ -179,7 +180,7 @@ impl Histogram {
     pub(crate) fn lag(&self) -> Lag {
         // Relaxed, both: as in record_ns.
         let counts: Vec<u64> =
-            self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+            self.buckets().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
         let max_ns = self.max_ns.load(Ordering::Relaxed);
         let total: u64 = counts.iter().sum();
         let quantile = |per_mille: u64| {
@@ -202,7 +203,11 @@ impl Histogram {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.buckets)
+        self.buckets().count() * size_of::<AtomicU64>()
+    }
+
+    fn buckets(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.buckets.get().into_iter().flat_map(|buckets| buckets.iter())
     }
 }
 

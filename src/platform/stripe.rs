@@ -8,11 +8,9 @@
 //! T1. At any time at most one live thread owns a stripe number below [`OWNED_STRIPES`]; the number
 //!     goes back when the thread ends, through a lock, so that its successor sees its last store.
 
-use crossbeam_utils::CachePadded;
-
 use crate::platform::sync::{AtomicU64, Ordering};
 
-/// Stripes that have one writer: more than the threads that a service keeps busy, at 128 bytes each.
+/// Stripes that have one writer: more than the threads that a service keeps busy, at 64 bytes each.
 pub(crate) const OWNED_STRIPES: usize = 32;
 /// Stripes shared by all further threads.
 const SHARED_STRIPES: usize = 8;
@@ -24,10 +22,13 @@ pub(crate) struct Stripe(u32);
 /// Two sums, of hits and misses, split into stripes.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    stripes: Box<[CachePadded<Pair>]>,
+    stripes: Box<[Pair]>,
 }
 
+/// A cache line. Processors that fetch lines in pairs share some between two threads from the 17th on, for
+/// stripes are claimed far apart first.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Pair {
     hits: AtomicU64,
     misses: AtomicU64,
@@ -35,7 +36,7 @@ struct Pair {
 
 impl Tally {
     pub(crate) fn new() -> Self {
-        let stripes = (0..OWNED_STRIPES + SHARED_STRIPES).map(|_| CachePadded::default());
+        let stripes = (0..OWNED_STRIPES + SHARED_STRIPES).map(|_| Pair::default());
         Self { stripes: stripes.collect() }
     }
 
@@ -109,16 +110,22 @@ mod claims {
 
     const _: () = assert!(OWNED_STRIPES == u32::BITS as usize);
 
+    /// The stripe of a claim, and the claim of a stripe: its five bits in reverse, so that the first sixteen
+    /// are two lines apart at least.
+    fn apart(number: u32) -> u32 {
+        number.reverse_bits() >> (u32::BITS - OWNED_STRIPES.ilog2())
+    }
+
     static CLAIMS: Mutex<Claims> = Mutex::new(Claims { taken: 0, next_shared: 0 });
 
     impl Claim {
-        /// Claims the lowest free stripe.
+        /// Claims the first free stripe.
         pub(crate) fn take() -> Self {
             let mut claims = CLAIMS.lock();
             let free = claims.taken.trailing_ones();
             if free < u32::BITS {
                 claims.taken |= 1 << free;
-                return Self(Stripe(free));
+                return Self(Stripe(apart(free)));
             }
             claims.next_shared = (claims.next_shared + 1) % SHARED_STRIPES;
             Self(Stripe((OWNED_STRIPES + claims.next_shared) as u32))
@@ -128,7 +135,7 @@ mod claims {
     impl Drop for Claim {
         fn drop(&mut self) {
             if self.0.index() < OWNED_STRIPES {
-                CLAIMS.lock().taken &= !(1 << self.0.0);
+                CLAIMS.lock().taken &= !(1 << apart(self.0.0));
             }
         }
     }
