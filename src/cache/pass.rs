@@ -1,19 +1,16 @@
 //! One waking of the reaper: all that is due is unlinked, shard by shard, and then freed.
 
 use super::core::Core;
-use crate::index::HINTS_HELP;
 use crate::memory::Decline;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
-use crate::platform::sync::{Arc, ENOUGH, Ordering, Ticket, nap, ripen};
+use crate::platform::sync::{Arc, Ordering, Ticket, nap, ripen};
 use crate::reaper::Task;
 use crate::retire::Readers;
-use crate::shard::{Drained, Step, Visit};
+use crate::shard::{Drained, Visit};
 
 /// What the reaper finds on its way through the shards. Its room is kept from pass to pass: the
 /// reaper must not wait for the allocator.
 pub(super) struct Round {
-    /// Which shards want attention, in turn.
-    wanted: Vec<usize>,
     /// Where garbage waits for a drainer.
     dirty: Vec<usize>,
     /// Whose lock was taken at the first attempt.
@@ -38,7 +35,6 @@ impl Round {
     pub(super) fn through(shards: usize) -> Self {
         let each = || Vec::with_capacity(shards);
         Self {
-            wanted: each(),
             dirty: each(),
             busy: each(),
             look_ns: NEVER_NS,
@@ -59,7 +55,6 @@ impl Round {
     }
 
     fn clear(&mut self) {
-        self.wanted.clear();
         self.dirty.clear();
         (self.look_ns, self.is_put_off) = (NEVER_NS, false);
         (self.has_more, self.has_more_due) = (false, false);
@@ -161,46 +156,19 @@ impl<K, V, S> Core<K, V, S> {
             let look_ns = self.shared.bounds.look_ns(number);
             if look_ns > now_ns && !self.shards[number].is_released() {
                 round.look_ns = round.look_ns.min(look_ns);
-            } else {
-                round.wanted.push(number);
+                continue;
+            }
+            match self.shards[number].try_visit(&self.shared, refile_until_ns) {
+                Some(visit) => round.note(number, visit),
+                None => round.busy.push(number),
             }
         }
-        self.visit_wanted(round, now_ns, refile_until_ns);
         // The thread that has such a lock may have lost the processor: the other shards came first.
         while let Some(number) = round.busy.pop() {
             let visit = self.shards[number].visit(&self.shared, refile_until_ns);
             round.note(number, visit);
         }
         self.shared.alarm.lower(round.look_ns);
-    }
-
-    fn visit_wanted(&self, round: &mut Round, now_ns: u64, refile_until_ns: u64) {
-        // Its room is kept.
-        let wanted = core::mem::take(&mut round.wanted);
-        for group in wanted.chunks(VISITED_TOGETHER) {
-            self.fetch_ahead(group, now_ns);
-            for &number in group {
-                match self.shards[number].try_visit(&self.shared, refile_until_ns) {
-                    Some(visit) => round.note(number, visit),
-                    None => round.busy.push(number),
-                }
-            }
-        }
-        round.wanted = wanted;
-    }
-
-    /// Has the processor fetch what these shards' visits begin with, and what those come to where
-    /// something is due; unless these are so few that they come to it as soon themselves.
-    fn fetch_ahead(&self, group: &[usize], now_ns: u64) {
-        group.iter().for_each(|&number| self.shards[number].prefetch());
-        let is_due = |&&number: &&usize| self.shared.bounds.earliest_ns(number) <= now_ns;
-        let due = || group.iter().filter(is_due);
-        if !HINTS_HELP || due().count() < ENOUGH {
-            return;
-        }
-        for step in Step::all() {
-            due().for_each(|&number| self.shards[number].fetch_ahead(step));
-        }
     }
 
     /// Frees the garbage of the shards that have some; false if something became due meanwhile, of
@@ -250,8 +218,6 @@ impl<K, V, S> Core<K, V, S> {
     }
 }
 
-/// How many shards are fetched together, some twenty lines of memory each.
-const VISITED_TOGETHER: usize = 16;
 /// How soon the reaper looks again for a reader that was in the way.
 const UNRIPE_RETRY_NS: u64 = MILLI_NS;
 /// How long a pass refiles what is not due yet, at least and at most: meanwhile other sessions come

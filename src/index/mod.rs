@@ -31,7 +31,6 @@ use core::ptr::{NonNull, null_mut};
 
 pub(crate) use chain::Chain;
 pub(crate) use entry::{After, Entry, Look, Use};
-pub(crate) use prefetch::{HINTS_HELP, fetch_bytes, fetch_whole};
 use table::{Ahead, Table};
 pub(crate) use token::{Fresh, Heir, Held, Linked, Removed, Succession, Unlinked};
 

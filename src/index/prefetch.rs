@@ -8,7 +8,6 @@
 
 #[cfg(target_arch = "x86_64")]
 use core::mem::MaybeUninit;
-use core::ops::Range;
 
 use crate::index::entry::Entry;
 
@@ -23,17 +22,6 @@ pub(super) fn fetch_line(address: usize) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _no_hint_here = address;
-}
-
-/// Has the processor fetch what lies at these addresses.
-pub(crate) fn fetch_bytes(bytes: Range<usize>) {
-    (bytes.start & !(LINE - 1)..bytes.end).step_by(LINE).for_each(fetch_line);
-}
-
-/// Has the processor fetch all of `value`, but for what it points to.
-pub(crate) fn fetch_whole<T>(value: &T) {
-    let first = core::ptr::from_ref(value).addr();
-    fetch_bytes(first..first + size_of::<T>());
 }
 
 /// Has the processor fetch an entry, or nothing if the pointer is null.
@@ -74,9 +62,6 @@ pub(super) fn fetch_pointees<T>(value: &mut T) {
     let _no_hint_here = value;
 }
 
-const LINE: usize = 64;
-/// Whether there are any hints on this machine.
-pub(crate) const HINTS_HELP: bool = cfg!(target_arch = "x86_64");
 /// A `Vec` has its capacity before its pointer, or after it.
 #[cfg(target_arch = "x86_64")]
 const POINTERS: usize = 2;

@@ -11,7 +11,6 @@
 //! L3. A record is filed under a key that is at most its true one: found early, never late.
 //! L4. `next_look_ns` is at most the tick at which the earliest deadline wants reaping.
 
-mod ahead;
 #[cfg(all(test, not(sundown_loom)))]
 mod eviction_tests;
 #[cfg(all(any(test, fuzzing), not(sundown_loom)))]
@@ -23,7 +22,6 @@ mod wheel;
 
 use crate::error::{Broken, ensure};
 use crate::platform::clock::NEVER_NS;
-pub(crate) use ahead::Hop;
 pub(crate) use slab::RecordId;
 use slab::{Fit, Slab};
 use wheel::Wheel;

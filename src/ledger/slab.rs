@@ -154,17 +154,6 @@ impl<T> Slab<T> {
         page.records[place].as_mut().expect("a live record is in its place")
     }
 
-    /// Where the directory names the page of a record.
-    pub(super) fn page_at(&self, id: RecordId) -> &impl Sized {
-        &self.pages[split(id).0]
-    }
-
-    /// A record's place in its page.
-    pub(super) fn place_at(&self, id: RecordId) -> Option<&impl Sized> {
-        let (page_index, place) = split(id);
-        Some(&self.pages[page_index].as_ref()?.records[place])
-    }
-
     /// The first record at or after `from`, in the order of numbers.
     pub(super) fn next_from(&self, from: u32) -> Option<(RecordId, &T)> {
         let mut page_index = from as usize / PAGE_RECORDS;

@@ -18,24 +18,25 @@
 //! M6. A session keeps its record's number until it is unlinked, whatever replaces its value. So a walk
 //!     in the order of numbers comes to each session that is in throughout exactly once.
 
-mod ahead;
 mod audit;
 mod bounds;
 mod compare;
 mod dispose;
 mod drain;
+mod evict;
 mod hold;
-mod sweep;
+mod reap;
 mod turn;
+mod walk;
 mod write;
 
-pub(crate) use ahead::Step;
 pub(crate) use bounds::Bounds;
 pub(crate) use compare::Overtaken;
 pub(crate) use dispose::{Disposal, Listener};
 pub(crate) use drain::Drained;
+pub(crate) use evict::Kept;
 pub(crate) use hold::Hold;
-pub(crate) use sweep::{Kept, Visit};
+pub(crate) use reap::Visit;
 pub(crate) use turn::Turn;
 pub(crate) use write::{Mode, NotPut, Outcome, Snag};
 
@@ -272,6 +273,8 @@ impl<'s, K, V> Session<'s, K, V> {
 /// How many full batches may wait before insertions help, too: one of so many.
 const MOST_SEALED: usize = 8;
 const HELPED_BY: u64 = 16;
+/// How many waits for memory are made to overlap: about as many as a processor has under way.
+const FETCHED: usize = 16;
 /// As much work as one hold of the lock does.
 pub(crate) const BITE: usize = 128;
 /// A quarter of a second: tables are fitted when a fall is over, not at each step of it.

@@ -173,26 +173,9 @@ impl<const LANE: usize> Wheel<LANE> {
         self.levels[level as usize].first_from(self.elapsed >> (LEVEL_BITS * level))
     }
 
-    pub(super) fn levels(&self) -> &[impl Sized + use<LANE>] {
-        &self.levels
-    }
-
-    /// The first occupied slot of each level.
-    pub(super) fn first_slots(&self) -> impl Iterator<Item = &(impl Sized + use<LANE>)> {
-        let levels = 0..self.levels.len() as u32;
-        levels.filter_map(|level| {
-            Some(self.levels[level as usize].slot_at(self.first_position(level)?))
-        })
-    }
-
     fn first_slot(&self) -> Option<&Slot> {
         let level = self.levels.first()?;
         Some(level.slot_at(level.first_from(self.elapsed)?))
-    }
-
-    /// The first and the last record of the first tick that has any.
-    pub(super) fn first_ends(&self) -> impl Iterator<Item = RecordId> {
-        self.first_slot().into_iter().flat_map(|slot| [slot.head(), slot.tail()]).flatten()
     }
 
     /// The record that has waited longest in the lowest backlog. Whoever takes it must file it

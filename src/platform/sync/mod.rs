@@ -382,8 +382,5 @@ const PINS_PER_COLLECTION: u32 = 128;
 /// Flushing allocates, which a reader had better not: glibc's allocator was seen to merge freed
 /// chunks for 170 ms first. So it waits until this many nodes have come together.
 const MOST_EMPTIED: u32 = if cfg!(any(sundown_loom, sundown_shuttle)) { 0 } else { 4 };
-/// From how many of a kind on it pays to prepare all of them before the first is dealt with. The
-/// caches that shuttle sees have one shard or two: there it always does.
-pub(crate) const ENOUGH: usize = if cfg!(sundown_shuttle) { 1 } else { 4 };
 /// Two turns are what a note takes when nobody is in the way.
 const MOST_TURNS: u32 = if cfg!(any(sundown_loom, sundown_shuttle)) { 2 } else { 32 };

@@ -10,7 +10,7 @@ use op::{Due, Op};
 
 use super::{Word, replay, split};
 use crate::error::{Broken, ensure};
-use crate::ledger::{Coldest, Hop, Ledger, RecordId};
+use crate::ledger::{Coldest, Ledger, RecordId};
 use crate::platform::clock::{LAST_NS, MILLI_NS, NEVER_NS};
 
 #[derive(Clone, Copy, Debug)]
@@ -325,15 +325,6 @@ impl Twin {
         let is_bound = bound_ms <= least_ms || !self.setup.keeps_recency;
         ensure!("L3", is_bound, "{bound_ms} for {least_ms}");
         self.reached.most = self.reached.most.max(sessions);
-        self.look_ahead()
-    }
-
-    /// Goes the way to the first deadlines, as one may at any time.
-    fn look_ahead(&self) -> Result<(), Broken> {
-        Hop::ALL.iter().for_each(|&hop| self.ledger.tell_way(hop, |_| ()));
-        let is_in = |&&name: &&u32| self.sessions.iter().any(|session| session.name == name);
-        let stranger = self.ledger.soonest().find(|name| !is_in(name));
-        ensure!("W4", stranger.is_none(), "{stranger:?} is due soon, and not in");
         Ok(())
     }
 }
