@@ -136,16 +136,60 @@ impl<K, V, S> Builder<K, V, S> {
     /// it leaves, also when the cache is dropped.
     ///
     /// It is called outside every lock, one call at a time for any one key and in the order of that
-    /// key's removals, mostly by the reaper's thread. It may call the cache, which it keeps as a
-    /// [`WeakCache`](crate::WeakCache): a handle would be a cycle that keeps the cache alive. If it
-    /// panics, [`Stats::listener_panics`](crate::Stats::listener_panics) counts it and the next
-    /// event is delivered as usual.
+    /// key's removals. It may call the cache, which it keeps as a [`WeakCache`](crate::WeakCache): a
+    /// handle would be a cycle that keeps the cache alive. If it panics,
+    /// [`Stats::listener_panics`](crate::Stats::listener_panics) counts it and the next event is
+    /// delivered as usual. With a listener, a session that is removed while a closure reads it holds back
+    /// the events of later sessions of the same key, and only those, until the closure ends.
     ///
-    /// A cache in a `static` is never dropped, and what is left in it at the end of the process is told
-    /// to nobody: call [`close`](crate::Cache::close) before `main` returns.
+    /// # Which thread calls it
     ///
-    /// With a listener, a session that is removed while a closure reads it holds back the events of
-    /// later sessions of the same key, and only those, until the closure ends.
+    /// - The [reaper's](crate::Reaper), for most events. It is no thread of an async runtime, and has
+    ///   entered none.
+    /// - A thread that inserts, replaces, removes or evicts, where much garbage waits (under eviction at
+    ///   full speed that is the rule): for a millisecond, or one event that takes longer. That thread may
+    ///   be one of your runtime's, where blocking is not allowed.
+    /// - The thread that calls [`reap`](crate::Cache::reap) or [`close`](crate::Cache::close) or drops the
+    ///   last handle, for all that is left.
+    ///
+    /// Never a reader, and never one that calls [`clear`](crate::Cache::clear) or
+    /// [`retain`](crate::Cache::retain): they leave the events to the reaper. A listener that is slower
+    /// than the removals lets sessions wait in memory;
+    /// [`Stats::retired`](crate::Stats::retired) tells how many, and since when.
+    ///
+    /// So a listener should neither block nor expect a runtime. To do more, hand the event over:
+    ///
+    /// ```
+    /// # use sundown::Cache;
+    /// # let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
+    /// # runtime.block_on(async {
+    /// // To a task, by a channel that never blocks its sender:
+    /// let (events, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    /// let task = tokio::spawn(async move {
+    ///     while let Some((id, cause)) = ended.recv().await {
+    ///         println!("session {id} has ended: {cause:?}");
+    ///     }
+    /// });
+    /// // Or to a task for each, by a handle of the runtime that is taken here:
+    /// let runtime = tokio::runtime::Handle::current();
+    /// let sessions = Cache::<u64, String>::builder()
+    ///     .max_entries(1_000)
+    ///     .on_removal(move |id, name, cause| {
+    ///         let _ = events.send((id, cause));
+    ///         runtime.spawn(async move { println!("good-bye, {name}") });
+    ///     })
+    ///     .build()?;
+    /// sessions.insert(1, String::from("ada"))?;
+    /// // Dropping the last handle waits for the listener: not on a thread that runs tasks.
+    /// tokio::task::spawn_blocking(move || drop(sessions)).await?;
+    /// task.await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A cache in a `static` is never dropped, and its listener does not hear of what is left in it at the
+    /// end of the process: call [`close`](crate::Cache::close) before `main` returns.
     pub fn on_removal(
         mut self,
         listener: impl Fn(K, V, RemovalCause) + Send + Sync + 'static,
@@ -199,14 +243,15 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Who frees what has expired; by default a thread of the cache's own.
+    /// Who frees what has expired; by default a thread that all caches of the process share.
     pub fn reaper(mut self, reaper: Reaper) -> Self {
         self.reaper = reaper;
         self
     }
 
-    /// How large the stack of a cache's own reaper thread is: 64 KiB to 1 GiB. By default it is the
-    /// standard library's: 2 MiB, or what the environment's `RUST_MIN_STACK` says.
+    /// How large the reaper's stack is: 64 KiB to 1 GiB. By default it is the standard library's: 2 MiB, or
+    /// what the environment's `RUST_MIN_STACK` says. A cache that sets this has a reaper of its own, as
+    /// with [`Reaper::Thread`].
     ///
     /// Listeners and destructors run on it. A destructor that recurses, as that of a list of boxes,
     /// one inside the other, does so once for each link: tens of thousands fill 2 MiB, and then the

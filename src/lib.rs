@@ -1,9 +1,9 @@
 //! An embeddable session cache: **every session is gone when its time is up, and its memory is
 //! back, whether or not anyone calls the cache again.**
 //!
-//! Expired sessions that nobody freed keep taking sites down: most caches look at a deadline only
-//! when somebody happens to ask for that very key. This one has a timer wheel in every shard and one
-//! thread that sleeps until the next deadline; reads take no lock.
+//! Expired sessions that stay in memory keep taking sites down: other caches free them as a side effect
+//! of later calls. This one has a timer wheel in every shard and one thread, for all caches of the
+//! process, that sleeps until the next deadline; reads take no lock.
 //!
 //! ```
 //! use std::time::Duration;
@@ -36,8 +36,9 @@
 //!   one event with its true [cause](RemovalCause), also when the cache is dropped.
 //! - **Memory comes back.** Tables and bookkeeping shrink without traffic. Dropping the last handle
 //!   frees everything before it returns.
-//! - **Your code runs outside every lock,** so it may call the cache, take its time and panic. The
-//!   one exception is `Eq` on keys.
+//! - **Your code runs outside every lock,** so it may call the cache, take its time and panic. A slow or
+//!   stuck listener, destructor or `Eq` delays no other call by more than about a millisecond or one call
+//!   of it, no reader at all, and no other cache's sessions by 50 ms.
 //! - **Reads never wait,** not even for a writer that is descheduled while it holds a lock.
 //! - **No touch is lost:** a session that a read has returned does not end on the strength of an
 //!   older last use.
@@ -73,11 +74,12 @@
 //! A removed session stays in memory until the reads under way have ended. Up to 8,192 such sessions
 //! gather over all shards (at most 128 in each; 32 in each where there are over 256 shards) before
 //! writers help to free them, and fewer where [weights are bytes](Builder::count_overhead) and these
-//! would weigh more than a 32nd of the cap. Where the reaper falls far behind, insertions help too.
-//! One thread at a time frees a shard's: listeners and destructors that take longer than the removals
-//! let sessions wait in memory, without a bound. A thread that the scheduler stops in the middle of a look-up, a few
+//! would weigh more than a 32nd of the cap. Where the reaper falls far behind, insertions help too. A
+//! call helps for a millisecond at most, or for one listener that takes longer, and one thread at a time
+//! frees a shard's: listeners and destructors that take longer than the removals let sessions wait in
+//! memory, without a bound. So does `clear`, until the reaper has freed what it removed. A thread that the scheduler stops in the middle of a look-up, a few
 //! dozen instructions, holds the rest back for that long; under sustained eviction on fewer cores
-//! than writers, allow for 65,536 in all. [`Stats::retired`] tells how many there are.
+//! than writers, allow for 65,536 in all. [`Stats::retired`] tells how many there are, and since when the oldest waits.
 //!
 //! # Choosing settings
 //!

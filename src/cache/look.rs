@@ -54,8 +54,8 @@ where
     /// Calls `f` with a key's session, without cloning it, and counts as a use of it.
     ///
     /// While the closure runs, this one session is kept from being freed, and nothing else: it may
-    /// take its time, call the cache, and panic. Its time may run out meanwhile; then it is freed
-    /// when the closure ends.
+    /// take its time, call the cache, and panic. Its time may run out meanwhile; then the reaper frees it
+    /// when the closure has ended, or the next [`reap`](Self::reap).
     ///
     /// **Locking:** none. **Complexity:** constant.
     ///

@@ -30,13 +30,15 @@ use crate::platform::sync::{Arc, Ordering, Weak};
 /// A session cache from which every session is gone when its time is up.
 ///
 /// A value of this type is a handle: clones are cheap and share one cache, from any thread. Dropping
-/// the last handle unlinks everything, joins the reaper's thread and has run every listener and
-/// destructor before it returns, unless it happens in a listener or a destructor on that very
-/// thread, which then does the rest.
+/// the last handle unlinks everything, waits for the reaper if it is at this cache, and has run every
+/// listener and destructor before it returns, unless it happens in a listener or a destructor that the
+/// reaper runs for this very cache, which then does the rest. With the last cache of the process the
+/// reaper's thread ends, and is joined. So where the listener may take long, drop the last handle where a
+/// thread may wait: in an async service inside `spawn_blocking`.
 ///
 /// A session may hold a handle, of this cache or of another one; it goes when the session does. Only
-/// do not let the sessions of two caches hold the last handles of each other: the two reapers would
-/// wait for each other.
+/// do not let the sessions of two caches hold the last handles of each other: their ends may wait for
+/// each other.
 ///
 /// A `static` is never dropped: call [`close`](Self::close) before `main` returns. Else no listener
 /// hears of the sessions that are left, and the reaper may still free some, on its own thread, while
@@ -58,11 +60,11 @@ use crate::platform::sync::{Arc, Ordering, Weak};
 ///
 /// # Locking
 ///
-/// Reads (`get`, `read`, `peek`, `contains_key`, `touch`, `expires_in`) take no lock and wait for
-/// nobody. Everything else holds the lock of one shard for a short time, and of no two at once. Where
-/// closures race for a key, what puts a session in may wait for a call's turn with that key, for a
-/// second at most ([`update`](Self::update)). No
-/// user code runs under a lock but `Eq` on keys, which must not call the cache.
+/// Reads (`get`, `read`, `peek`, `contains_key`, `touch`, `expires_in`) take no lock, and wait for no
+/// other thread. Everything else holds the lock of one shard for a short time, and of no two at once.
+/// Where closures race for a key, what puts a session in may wait for a call's turn with that key, for a
+/// second at most ([`update`](Self::update)). No user code runs under a lock: a call that finds an entry
+/// of its key's hash lets go of the lock, compares the keys, and takes it again.
 ///
 /// # Examples
 ///

@@ -16,7 +16,8 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
-    /// Removes all sessions for which `f` says no; gives how many it removed.
+    /// Removes all sessions for which `f` says no; gives how many it removed. The reaper frees them;
+    /// without a reaper's thread, the next [`reap`](Self::reap).
     ///
     /// A session that is in throughout is judged, with the value that it has when its turn comes; one
     /// that comes or goes meanwhile may be. None is judged twice with the same value: a second time
@@ -119,7 +120,8 @@ where
         }
     }
 
-    /// Removes all sessions that are in when it comes to them.
+    /// Removes all sessions that are in when it comes to them. The reaper frees them; without a reaper's
+    /// thread, the next [`reap`](Self::reap).
     ///
     /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
     ///
