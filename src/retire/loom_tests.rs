@@ -79,7 +79,8 @@ fn loom_read_against_replacement_and_freeing() {
     seen.assert_all();
 }
 
-/// Both old sessions are garbage, chained to each other, while the reader is on its way from them.
+/// Both old sessions are garbage, in one strand around another key's in the other strand, while the reader
+/// is on its way from them.
 #[test]
 fn loom_read_against_two_replacements_and_freeing() {
     let seen = Seen::new(["saw the first", "saw the second", "saw the third", "freed"]);
@@ -87,11 +88,14 @@ fn loom_read_against_two_replacements_and_freeing() {
     check(Preemptions(2), Preemptions(3), move || {
         let mut desk = Desk::new();
         let first = desk.link(1, 10);
+        let other = desk.link(2, 20);
+        let other = desk.unlink(other);
         let index = desk.index.clone();
         let mut garbage = Garbage::new(false);
         let write = || {
             let second = desk.supersede(&first, 11);
             garbage.push(first.into_superseded(RemovalCause::Replaced), 0);
+            garbage.push(other, 0);
             let third = desk.supersede(&second, 12);
             garbage.push(second.into_superseded(RemovalCause::Replaced), 0);
             (third, retire(&mut garbage))
@@ -99,7 +103,7 @@ fn loom_read_against_two_replacements_and_freeing() {
         let ((third, freed), [found]) = race(write, [Box::new(move || get(&index, 1))]);
         let name = found.expect("a key that is replaced is never missing");
         notes.note(name as usize - 10);
-        if freed == 2 {
+        if freed == 3 {
             notes.note(3);
         }
         clear(desk, garbage, [third]);
