@@ -201,9 +201,8 @@ impl<K, V, S> Core<K, V, S> {
         }
         match self.shared.alarm.leave() {
             Left::Free => self.finish(),
-            // The last handle was dropped by a listener or a destructor that the reaper runs for this
-            // cache: the reaper finishes when it comes out of there.
-            Left::Inside => {}
+            // A listener or a destructor has dropped the last handle while the reaper is at this cache.
+            Left::ToItsThread => {}
         }
         true
     }

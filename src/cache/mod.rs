@@ -31,14 +31,12 @@ use crate::platform::sync::{Arc, Ordering, Weak};
 ///
 /// A value of this type is a handle: clones are cheap and share one cache, from any thread. Dropping
 /// the last handle unlinks everything, waits for the reaper if it is at this cache, and has run every
-/// listener and destructor before it returns, unless it happens in a listener or a destructor that the
-/// reaper runs for this very cache, which then does the rest. With the last cache of the process the
+/// listener and destructor before it returns. In a listener or a destructor, of this cache or another one,
+/// it does not wait for the reaper, which then does the rest. With the last cache of the process the
 /// reaper's thread ends, and is joined. So where the listener may take long, drop the last handle where a
 /// thread may wait: in an async service inside `spawn_blocking`.
 ///
-/// A session may hold a handle, of this cache or of another one; it goes when the session does. Only
-/// do not let the sessions of two caches hold the last handles of each other: their ends may wait for
-/// each other.
+/// A session may hold a handle, of this cache or of another one; it goes when the session does.
 ///
 /// A `static` is never dropped: call [`close`](Self::close) before `main` returns. Else no listener
 /// hears of the sessions that are left, and the reaper may still free some, on its own thread, while

@@ -10,7 +10,8 @@ use super::seat::{Left, Seat, Task};
 use super::times::Times;
 use crate::platform::clock::{MILLI_NS, NEVER_NS, process_ns, sleep_until};
 use crate::platform::sync::{
-    Arc, AtomicU64, AtomicUsize, Bell, Mutex, OnceLock, Ordering, REPEATS, moment_in, park, thread,
+    Arc, AtomicU64, AtomicUsize, Bell, DrainGuard, Mutex, OnceLock, Ordering, REPEATS, moment_in,
+    park, thread,
 };
 use crate::platform::thread::spawn;
 
@@ -164,14 +165,15 @@ impl Crew {
     }
 
     /// Takes a seat's task back for good, and the seat; calls `stop` before it waits for the thread that
-    /// is at the task.
+    /// is at the task. Inside a listener or a destructor it does not wait: another thread may be waiting
+    /// for this one in turn.
     pub(super) fn dismiss(&self, number: usize, stop: impl FnOnce()) -> Left {
         let mut staff = self.staff.lock();
         stop();
         while let Post::Busy(runner) = &staff.posts[number] {
-            if *runner == thread::current().id() {
+            if *runner == thread::current().id() || DrainGuard::is_any_active() {
                 staff.posts[number] = Post::Orphaned;
-                return Left::Inside;
+                return Left::ToItsThread;
             }
             staff.leavers += 1;
             (staff, _) = self.returned.wait(staff, moment_in(LINGER));

@@ -25,7 +25,8 @@
 //!     the next sleep returns at once to look at `wake_ns` again.
 //! P3. A task is either in its seat or in the hands of one thread; both change under the crew's lock. So
 //!     a cache is attended to by one thread at a time, and one that ends takes its task back before the
-//!     rest of it is freed. If it ends inside its own task, the thread that is at it frees the rest.
+//!     rest of it is freed. If it ends inside a listener or a destructor while a thread is at its task,
+//!     that thread frees the rest. So no thread waits for another inside user code, in no circle.
 
 mod alarm;
 mod crew;

@@ -22,8 +22,9 @@ pub(crate) trait Task: Send {
 pub(crate) enum Left {
     /// No thread is at its task or will be: the caller frees the rest.
     Free,
-    /// The caller is inside its task: the crew's thread frees the rest when it comes out.
-    Inside,
+    /// A thread is at its task, and the caller must not wait for it: that thread frees the rest when it
+    /// comes out.
+    ToItsThread,
 }
 
 /// The seat of a cache at a crew.

@@ -1,11 +1,11 @@
 //! Many caches in one process: they share a thread, and nothing else that could be felt.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sundown::{Cache, Lifetime};
+use sundown::{Cache, Lifetime, Reaper};
 
 use super::witness::{Lateness, Raise, alone, control, eventually, is_on_time};
 
@@ -124,11 +124,42 @@ fn caches_that_end_inside_others_are_freed() {
     for _ in 0..5 {
         let cache: Cache<u64, Trap> = Cache::builder().max_entries(10).build().expect("it builds");
         assert!(cache.insert(1, last).is_ok());
-        let handle = std::sync::Mutex::new(Some(cache));
+        let handle = Mutex::new(Some(cache));
         last = Trap(Some(Box::new(move || drop(handle.lock().expect("nobody panics").take()))));
     }
     let cache = Cache::builder().max_entries(10).build().expect("it builds");
     assert!(cache.insert_for(1, last, Lifetime::default().live(20 * MS)).is_ok());
     eventually("the innermost is freed", || is_freed.load(Ordering::SeqCst));
     eventually("the outermost is whole", || cache.audit().is_ok_and(|audit| audit.retired == 0));
+}
+
+/// Two caches are attended to at the same time, and a session of each holds the last handle of the other.
+#[test]
+fn caches_that_hold_the_last_handles_of_each_other_end() {
+    let _alone = alone();
+    for reaper in [Reaper::Shared, Reaper::Thread] {
+        for _ in 0..20 {
+            let ended = Arc::<AtomicU64>::default();
+            let meeting = Arc::new(Barrier::new(2));
+            let build = || {
+                let builder = Cache::builder().max_entries(10).reaper(reaper);
+                builder.build().expect("it builds")
+            };
+            let caches: [Cache<u64, Trap>; 2] = [build(), build()];
+            let [one, other] = caches.clone();
+            for (cache, last) in [(&caches[0], other), (&caches[1], one)] {
+                let (ended, meeting) = (Arc::clone(&ended), Arc::clone(&meeting));
+                let last = Mutex::new(Some(last));
+                let spring = move || {
+                    meeting.wait();
+                    drop(last.lock().expect("nobody panics").take());
+                    ended.fetch_add(1, Ordering::SeqCst);
+                };
+                let live = Lifetime::default().live(20 * MS);
+                assert!(cache.insert_for(1, Trap(Some(Box::new(spring))), live).is_ok());
+            }
+            drop(caches);
+            eventually("both have ended", || ended.load(Ordering::SeqCst) == 2);
+        }
+    }
 }
