@@ -233,28 +233,47 @@ fn insertions_help_where_much_garbage_waits() {
 #[test]
 fn drainer_that_stops_early_says_that_released_sessions_are_left() {
     const LATER: u64 = 5;
-    let (_, builder) = manual();
-    let cache = builder.max_entries(10).shards(1).on_removal(|_, _, _| {}).build().unwrap();
+    let cache = with_released(LATER);
     let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
-    cache.insert(1, 0).unwrap();
-    let hold = cache.hold_without_use(&1).unwrap();
-    for value in 1..=LATER {
-        cache.insert(1, value).unwrap();
-    }
-    shard.seal();
     let drain = || shard.drain_bite(shared, Readers::Gone, &|| false);
-    assert_eq!([drain(), drain()], [Drained::Some, Drained::Nothing], "all wait behind the hold");
-    {
-        let _elsewhere = shared.drain_guard();
-        drop(hold);
-    }
-    assert!(shard.needs_draining() && cache.stats().dropped == 0);
     assert_eq!(shard.drain_bite(shared, Readers::Possible, &|| true), Drained::Some);
     let dropped = cache.stats().dropped;
     assert!(dropped < LATER && shard.needs_draining(), "{dropped} dropped, the rest forgotten");
     assert_eq!(drain(), Drained::Some);
     assert!(!shard.needs_draining(), "nothing is left");
     assert_eq!(cache.stats().dropped, LATER);
+}
+
+/// The drain may be broken off between two bites.
+#[test]
+fn drainer_of_a_bite_says_that_released_sessions_are_left() {
+    const LATER: u64 = 200;
+    let cache = with_released(LATER);
+    let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
+    let drain = || shard.drain_bite(shared, Readers::Possible, &|| false);
+    assert_eq!((drain(), cache.stats().dropped), (Drained::Some, 128));
+    assert!(shard.needs_draining(), "the rest is forgotten");
+    assert_eq!((drain(), cache.stats().dropped), (Drained::Some, LATER));
+    assert!(!shard.needs_draining(), "nothing is left");
+}
+
+/// A cache of one shard where so many sessions of a key have waited behind a hold, which has ended.
+fn with_released(sessions: u64) -> Cache<u64, u64> {
+    let (_, builder) = manual();
+    let cache = builder.max_entries(10).shards(1).on_removal(|_, _, _| {}).build().unwrap();
+    let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
+    cache.insert(1, 0).unwrap();
+    let hold = cache.hold_without_use(&1).unwrap();
+    // Nobody helps.
+    let elsewhere = shared.drain_guard();
+    (1..=sessions).for_each(|value| cache.insert(1, value).unwrap());
+    shard.seal();
+    let drain = || shard.drain_bite(shared, Readers::Gone, &|| false);
+    while drain() == Drained::Some {}
+    assert_eq!(cache.stats().dropped, 0, "all wait behind the hold");
+    drop((hold, elsewhere));
+    assert!(shard.needs_draining() && cache.stats().dropped == 0);
+    cache
 }
 
 /// G8: what a table's growth reads, in entries; `SHARD_ENTRIES` has the time that it takes.
@@ -295,6 +314,22 @@ fn what_a_drainer_puts_back_wants_attention() {
     slot.lock().unwrap().take();
     assert_eq!((cache.stats().dropped, cache.stats().listener_panics), (1, 0));
     assert_eq!(shared.bounds.look_ns(0), 0, "D1: two are left");
+}
+
+/// A helper's time is over, and the reaper may have looked while the helper had the rest in hand.
+#[test]
+fn what_a_helper_puts_back_is_rung_for() {
+    let (_, builder) = manual();
+    let builder = builder.on_removal(|_, _, _| std::thread::sleep(Duration::from_millis(2)));
+    let cache = builder.max_entries(9).shards(1).build().unwrap();
+    (0..3).for_each(|key| cache.insert(key, key).unwrap());
+    (0..3).for_each(|key| assert!(cache.discard(&key)));
+    let core = &cache.core;
+    core.shards[0].seal();
+    core.shared.alarm.disarm();
+    repeat_until(|| cache.stats().dropped > 0, || core.help([&*core.shards[0]]));
+    assert_eq!(cache.stats().dropped, 1, "a call of the listener takes a helper's time");
+    assert_ne!(core.shared.alarm.at_ns(), NEVER_NS, "D1: two are left");
 }
 
 /// Room is gathered for a session that is to be replaced, and then it is not replaced.

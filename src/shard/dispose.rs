@@ -103,3 +103,22 @@ fn survive(panics: &AtomicU64, user_code: impl FnOnce()) {
 
 /// What so many sessions together take at most if their destructors are quick.
 const QUICK_NS: u64 = 64_000;
+
+#[cfg(all(test, not(any(sundown_loom, sundown_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_destructors_are_run_one_at_a_time() {
+        let quick = |disposal: &Disposal<u64, u64>| {
+            (0..20).for_each(|_| disposal.note_pace(disposal.stride(), 0));
+            disposal.stride()
+        };
+        let disposal = Disposal::new(None, None);
+        assert_eq!((disposal.stride(), quick(&disposal)), (1, AT_ONCE));
+        disposal.note_pace(AT_ONCE, QUICK_NS);
+        assert_eq!(disposal.stride(), 1, "they have become slow");
+        let disposal = Disposal::new(Some(Box::new(|_, _, _| ())), None);
+        assert_eq!(quick(&disposal), 1, "the next call of a listener may be slow");
+    }
+}

@@ -259,6 +259,30 @@ fn clearing_waits_for_no_slow_listener() {
     });
 }
 
+/// Nor does it run any, though there is no reaper that is at it already.
+#[test]
+fn clearing_runs_no_listener() {
+    let _alone = alone();
+    const SESSIONS: u64 = 2_000;
+    let told = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&told);
+    let cache = Cache::builder()
+        .max_entries(10_000)
+        .shards(1)
+        .reaper(Reaper::Manual)
+        .on_removal(move |_, _, _| _ = count.fetch_add(1, Ordering::SeqCst))
+        .build()
+        .expect("it builds");
+    (0..SESSIONS).for_each(|key| cache.insert(key, ()).expect("it fits"));
+    assert_eq!(cache.retain(|key, ()| key % 2 == 0), 1_000);
+    cache.clear();
+    assert_eq!(told.load(Ordering::SeqCst), 0);
+    eventually("all are told of", || {
+        cache.reap();
+        told.load(Ordering::SeqCst) == SESSIONS
+    });
+}
+
 /// The last hold of a session lets go of it, and of all that have waited behind it.
 #[test]
 fn a_reader_runs_no_listener() {

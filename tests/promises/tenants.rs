@@ -86,6 +86,67 @@ fn a_stuck_listener_or_destructor_delays_no_other_cache() {
     }
 }
 
+/// A stand-by that has had nothing to watch for a while is there when it is needed again.
+#[test]
+fn a_listener_that_is_stuck_again_delays_no_other_cache() {
+    let _alone = alone();
+    let is_open = Arc::<AtomicBool>::default();
+    let flag = Arc::clone(&is_open);
+    let listener = move |_, (), _| eventually("it opens", || flag.load(Ordering::SeqCst));
+    let cache = Cache::builder().max_entries(10).on_removal(listener).build().expect("it builds");
+    for key in 0..2 {
+        is_open.store(false, Ordering::SeqCst);
+        let _end = Raise(&is_open);
+        cache.insert(key, ()).expect("it fits");
+        assert!(cache.discard(&key));
+        eventually("it is stuck", || cache.stats().retired.oldest > 100 * MS);
+        is_on_time("the neighbours of a stuck cache", SOON, lateness_of_others);
+        is_open.store(true, Ordering::SeqCst);
+        eventually("it goes on", || cache.stats().retired.count == 0);
+        thread::sleep(100 * MS);
+    }
+}
+
+/// Each has something for its listener at any time, and they are more than the threads that run listeners:
+/// those give way to each other, and to the cache that is not slow.
+#[test]
+fn more_slow_listeners_than_threads_keep_no_other_cache_from_its_turn() {
+    let _alone = alone();
+    let is_over = Arc::<AtomicBool>::default();
+    let slow: Vec<_> = (0..10)
+        .map(|_| {
+            let is_quick = Arc::clone(&is_over);
+            let listener = move |_, (), _| {
+                if !is_quick.load(Ordering::SeqCst) {
+                    thread::sleep(10 * MS);
+                }
+            };
+            let builder = Cache::builder().max_entries(100_000).shards(1).on_removal(listener);
+            builder.build().expect("it builds")
+        })
+        .collect();
+    let other = Cache::builder().max_entries(10).build().expect("it builds");
+    thread::scope(|scope| {
+        let _end = Raise(&is_over);
+        scope.spawn(|| {
+            for key in (0_u64..).take_while(|_| !is_over.load(Ordering::SeqCst)) {
+                for cache in &slow {
+                    cache.insert(key, ()).expect("it fits");
+                    cache.discard(&key);
+                }
+                thread::sleep(MS);
+            }
+        });
+        for cache in &slow {
+            eventually("it falls behind", || cache.stats().retired.oldest > 200 * MS);
+        }
+        for key in 0..5 {
+            other.insert_for(key, (), Lifetime::default().live(20 * MS)).expect("it fits");
+            eventually("it has its turn", || other.stats().dropped == key + 1);
+        }
+    });
+}
+
 /// The neighbours of one whose listener is slow and never comes to its end.
 #[test]
 fn a_saturated_listener_delays_no_other_cache() {

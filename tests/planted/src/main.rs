@@ -36,9 +36,9 @@ type Failure = Box<dyn std::error::Error>;
 /// Plants bugs in a copy of sundown, one at a time, and sees each caught.
 #[derive(Parser)]
 struct Options {
-    /// Only the plants whose name contains this.
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only the plants whose name contains this, or another one of these if it is given several times.
+    #[arg(long)]
+    only: Vec<String>,
     /// Only the plants that this tool catches.
     #[arg(long)]
     tool: Option<Tool>,
@@ -85,7 +85,8 @@ fn main() -> Result<ExitCode, Failure> {
     let mut results = Results::read(&results);
     let mut chosen = Vec::new();
     for &seed in &seeds {
-        let is_meant = seed.name().contains(&options.only)
+        let name = seed.name();
+        let is_meant = (options.only.is_empty() || options.only.iter().any(|o| name.contains(o)))
             && options.tool.is_none_or(|tool| tool == seed.tool());
         if is_meant && !(options.resume && results.has_settled(seed, &tree)?) {
             chosen.push(seed);

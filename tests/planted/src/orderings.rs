@@ -20,7 +20,7 @@ const PLACES: [&str; 8] = [
     "src/gauge.rs",
     "src/index/",
     "src/platform/sync/",
-    "src/reaper.rs",
+    "src/reaper/",
     "src/retire.rs",
     "src/shard/",
 ];

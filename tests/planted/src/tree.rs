@@ -35,7 +35,26 @@ impl Tree {
         }
         tree.files = listed.split('\0').map(str::to_owned).collect();
         tree.files.sort();
+        tree.remove_strangers(Path::new(""), &|name| root.join(name).exists())?;
         Ok(tree)
+    }
+
+    /// Removes what an earlier copy has left below a folder, and what is no longer there.
+    fn remove_strangers(
+        &self,
+        folder: &Path,
+        is_there: &impl Fn(&Path) -> bool,
+    ) -> Result<(), Failure> {
+        for entry in fs::read_dir(self.path.join(folder))? {
+            let (entry, name) =
+                entry.map(|entry| (entry.file_type(), folder.join(entry.file_name())))?;
+            if entry?.is_dir() {
+                self.remove_strangers(&name, is_there)?;
+            } else if !is_there(&name) {
+                fs::remove_file(self.path.join(name))?;
+            }
+        }
+        Ok(())
     }
 
     /// A tree without files.
@@ -66,6 +85,7 @@ impl Tree {
             };
             write_if_new(&to, &content)?;
         }
+        changed.remove_strangers(Path::new(""), &|name| self.path.join(name).exists())?;
         Ok(changed)
     }
 
@@ -138,4 +158,22 @@ fn write_if_new(path: &Path, content: &[u8]) -> Result<(), Failure> {
 pub(crate) fn mix(hash: u64, text: &str) -> u64 {
     let bytes = text.bytes().chain([0xff]);
     bytes.fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_leaves_the_copy() {
+        let folder = std::env::temp_dir().join(format!("sundown-tree-{}", std::process::id()));
+        let tree = Tree { files: vec!["a.rs".into()], ..Tree::at(&folder) };
+        let moved = folder.join("changed/tree/src/b.rs");
+        for path in [&tree.path.join("a.rs"), &moved] {
+            write_if_new(path, b"text").expect("a file can be written");
+        }
+        let changed = tree.changed("changed", |_, text| text).expect("it can be copied");
+        assert!(changed.path.join("a.rs").exists() && !moved.exists());
+        fs::remove_dir_all(folder).expect("it can be removed");
+    }
 }
