@@ -79,6 +79,7 @@ where
                 Err(Overtaken) => Contest::lose(&mut contest, core, shard, hash.index),
             }
         };
+        drop(contest);
         core.follow_up(shard, after);
         hold.map(|hold| f(hold.value()))
     }

@@ -185,6 +185,8 @@ where
             match shard.put(&core.shared, fresh, spans, (mode, gives_way), &mut room) {
                 Ok(after) => {
                     drop(room);
+                    // Others wait for its turn, but not for what it frees.
+                    drop(contest);
                     if after == After::Help {
                         core.help([&**shard]);
                     }
@@ -323,6 +325,7 @@ where
         loop {
             match shard.set_lifetime(&core.shared, hash.index, same_key, spans) {
                 Ok((is_live, after)) => {
+                    drop(contest);
                     core.follow_up(shard, after);
                     return is_live;
                 }

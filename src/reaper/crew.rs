@@ -1,19 +1,18 @@
 //! The threads that attend to caches, and what they know of each other.
 
-use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::io;
-use std::panic::catch_unwind;
 
 use super::process;
 use super::seat::{Left, Seat, Task};
 use super::times::Times;
-use crate::platform::clock::{MILLI_NS, NEVER_NS, process_ns, sleep_until};
+use crate::platform::clock::{MILLI_NS, NEVER_NS, nanos, process_ns, sleep_until};
 use crate::platform::sync::{
     Arc, AtomicU64, AtomicUsize, Bell, DrainGuard, Mutex, OnceLock, Ordering, REPEATS, moment_in,
     park, thread,
 };
 use crate::platform::thread::spawn;
+use crate::platform::unwind;
 
 /// A leader, its stand-bys, and the seats of the caches that they serve.
 pub(crate) struct Crew {
@@ -139,7 +138,10 @@ impl Crew {
         };
         self.watch.ring();
         self.wake_by(0);
-        for thread in threads.into_iter().flatten() {
+        // One of them may be this one, whose thread-local values end after all else.
+        let own = thread::current().id();
+        let others = threads.into_iter().flatten().filter(|thread| thread.thread().id() != own);
+        for thread in others {
             let _ended = thread.join();
         }
     }
@@ -162,6 +164,10 @@ impl Crew {
         if staff.busy > 0 {
             self.keep_watch(&mut staff);
         }
+        // The leader has passed the seat over while it had no task, and whoever lowers its time next goes no
+        // step further up if it is low already: an earlier cache's last ring may have come late (P1).
+        // Relaxed: a ring that this does not see wakes the leader itself.
+        self.wake_by(self.times.get(number).load(Ordering::Relaxed));
     }
 
     /// Takes a seat's task back for good, and the seat; calls `stop` before it waits for the thread that
@@ -194,11 +200,19 @@ impl Crew {
         }
     }
 
-    /// Whether a seat waits for attention, perhaps, besides the one that asks.
+    /// Whether a seat waits for attention whose task is in no thread's hands.
     pub(super) fn is_wanted(&self) -> bool {
-        // Relaxed, both: hints, for a thread that will look anyway.
-        self.taken.load(Ordering::Relaxed) > 1
-            && self.wake_ns.load(Ordering::Relaxed) <= process_ns()
+        // Relaxed, all: hints, for a thread that will look anyway. A leader that is at a task does not
+        // raise `wake_ns`, so what it says has to be looked into.
+        let now_ns = process_ns();
+        if self.taken.load(Ordering::Relaxed) < 2 || self.wake_ns.load(Ordering::Relaxed) > now_ns {
+            return false;
+        }
+        let staff = self.staff.lock();
+        staff.posts.iter().enumerate().any(|(number, post)| {
+            self.times.get(number).load(Ordering::Relaxed) <= now_ns
+                && matches!(post, Post::Waiting(_))
+        })
     }
 
     fn lead(self: &Arc<Self>) {
@@ -270,24 +284,25 @@ impl Crew {
     /// Does what a task has to do, and puts it back. Gives the time at which to look again.
     fn attend(self: &Arc<Self>, Claim { number, mut task }: Claim) -> (usize, u64) {
         // User code's panics are caught inside. One of ours costs its own cache the reaper, and no other.
-        let outcome = catch_unwind(AssertUnwindSafe(|| task.attend()));
+        let mut look_ns = NEVER_NS;
+        let is_lost = unwind::panics(|| look_ns = task.attend());
         let mut staff = self.staff.lock();
         if matches!(staff.posts[number], Post::Orphaned) {
             drop(staff);
-            let _ended = catch_unwind(AssertUnwindSafe(|| task.finish()));
-            // Busy until then, so that nobody waits for this thread.
+            let _is_lost = unwind::panics(|| task.finish());
+            // Busy until then, so that no thread waits for this one.
             self.vacate(number);
             self.staff.lock().busy -= 1;
             return (number, NEVER_NS);
         }
         staff.busy -= 1;
-        staff.posts[number] = if outcome.is_ok() { Post::Waiting(task) } else { Post::Vacant };
+        staff.posts[number] = if is_lost { Post::Vacant } else { Post::Waiting(task) };
         let has_leavers = staff.leavers > 0;
         drop(staff);
         if has_leavers {
             self.returned.ring();
         }
-        (number, outcome.unwrap_or(NEVER_NS))
+        (number, look_ns)
     }
 
     /// Tells the leader when a cache that a stand-by has attended to wants attention again. The leader may
@@ -320,31 +335,30 @@ impl Crew {
 
     fn stand_by(self: &Arc<Self>) {
         let mut staff = self.staff.lock();
-        // Another one may have come while this one was at a task.
-        while !staff.is_stopped && staff.idle == 1 {
-            let overdue_ns = process_ns().saturating_sub(PATIENCE_NS);
-            // Idle until it has a successor, which watches it.
+        let (mut patience_ns, mut idle_since_ns) = (PATIENCE_NS, process_ns());
+        while !staff.is_stopped {
+            // Not idle while it claims: then it needs a successor.
             staff.idle -= 1;
-            let (claim, _) = self.claim(&mut staff, overdue_ns);
+            let (claim, _) = self.claim(&mut staff, process_ns().saturating_sub(patience_ns));
             if let Some(claim) = claim {
                 drop(staff);
                 let (number, look_ns) = self.attend(claim);
                 self.hand_back(number, look_ns);
                 staff = self.staff.lock();
                 staff.idle += 1;
+                // As long as there is something to do it does not wait for it to grow old.
+                (patience_ns, idle_since_ns) = (0, process_ns());
                 continue;
             }
             staff.idle += 1;
-            if staff.busy > 0 {
-                (staff, _) = self.watch.wait(staff, moment_in(POLL));
-            } else {
-                staff.is_dozing = true;
-                let is_late;
-                (staff, is_late) = self.watch.wait(staff, moment_in(LINGER));
-                if is_late && core::mem::take(&mut staff.is_dozing) {
-                    break;
-                }
+            patience_ns = PATIENCE_NS;
+            let has_lingered = process_ns().saturating_sub(idle_since_ns) >= nanos(LINGER);
+            if has_lingered && (staff.busy == 0 || staff.idle > 1) {
+                break;
             }
+            staff.is_dozing |= staff.busy == 0;
+            let span = if staff.busy == 0 { LINGER } else { POLL };
+            (staff, _) = self.watch.wait(staff, moment_in(span));
         }
         staff.idle -= 1;
         staff.standbys -= 1;
@@ -377,3 +391,5 @@ const LINGER: Duration = Duration::from_secs(10);
 
 #[cfg(all(test, sundown_loom))]
 mod loom_tests;
+#[cfg(all(test, not(any(sundown_loom, sundown_shuttle))))]
+mod tests;

@@ -6,7 +6,8 @@
 //!
 //! Q1. Under the lock a writer decides by addresses. A hold keeps an entry's address from being another's.
 //!     So if the entry that was equal is still linked, it is the key's, for a key has only one (I1); if all
-//!     linked entries of the hash have been found different, the key has none; else the writer has been
+//!     linked entries of the hash have been found different, the key has none, which is a matter of
+//!     counting; else the writer has been
 //!     overtaken, and compares again.
 
 use super::hold::Hold;
@@ -61,21 +62,27 @@ impl<K, V> Shard<K, V> {
         same_key: &impl Fn(&K) -> bool,
         unlike: Hold<'s, K, V>,
     ) -> Result<Found<'s, K, V>, Overtaken> {
-        let mut others = vec![unlike];
+        let mut others = Vec::new();
         let session = self.open(shared);
         session.find(hash, |entry| {
-            if !others.iter().any(|other| other.is(entry)) {
-                others.push(session.hold(entry.record()));
-            }
+            others.push(session.hold(entry.record()));
             false
         });
         drop(session);
-        if let Some(same) = others.iter().skip(1).position(|other| same_key(other.key())) {
-            return self.open_for(shared, others.swap_remove(1 + same));
+        let is_new = |other: &&Hold<'s, K, V>| !unlike.is(other);
+        let same = others.iter().position(|other| is_new(&other) && same_key(other.key()));
+        if let Some(same) = same {
+            return self.open_for(shared, others.swap_remove(same));
         }
         let session = self.open(shared);
-        let is_new = |entry: &Entry<K, V>| !others.iter().any(|other| other.is(entry));
-        if session.find(hash, is_new).is_some() { Err(Overtaken) } else { Ok((session, None)) }
+        let mut linked = 0;
+        session.find(hash, |_| {
+            linked += 1;
+            false
+        });
+        // Those that have been compared and are not dead are linked: if there are more, some are new.
+        let known = others.iter().filter(|other| !other.is_dead()).count();
+        if linked > known { Err(Overtaken) } else { Ok((session, None)) }
     }
 }
 

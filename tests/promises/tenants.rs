@@ -1,5 +1,6 @@
 //! Many caches in one process: they share a thread, and nothing else that could be felt.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
@@ -223,4 +224,37 @@ fn caches_that_hold_the_last_handles_of_each_other_end() {
             eventually("both have ended", || ended.load(Ordering::SeqCst) == 2);
         }
     }
+}
+
+/// How long it takes until two thousand sessions that are due at once have been told of, and how many
+/// threads have told of them.
+fn burst() -> (Duration, usize) {
+    let threads = Arc::<Mutex<HashSet<thread::ThreadId>>>::default();
+    let seen = Arc::clone(&threads);
+    let listener = move |_, (), _| {
+        thread::sleep(MS / 10);
+        seen.lock().expect("nobody panics").insert(thread::current().id());
+    };
+    let builder = Cache::<u64, ()>::builder().max_entries(10_000).on_removal(listener);
+    let cache = builder.time_to_live(100 * MS).build().expect("it builds");
+    (0..2_000).for_each(|key| cache.insert(key, ()).expect("it fits"));
+    let begun = Instant::now();
+    eventually("all have been told of", || cache.stats().dropped == 2_000);
+    let threads = threads.lock().expect("nobody panics").len();
+    (begun.elapsed(), threads)
+}
+
+/// While a stuck listener keeps the leader, a stand-by does not stop after each bit of work.
+#[test]
+fn a_busy_cache_keeps_up_beside_a_stuck_one() {
+    let _alone = alone();
+    let (alone, _) = burst();
+    let is_open = Arc::<AtomicBool>::default();
+    let _end = Raise(&is_open);
+    let _stuck = stuck_caches(1, &is_open);
+    is_on_time("a burst", 2 * alone + 200 * MS, || {
+        let (observed, threads) = burst();
+        assert!(threads <= 8, "{threads} threads have come and gone");
+        Lateness { observed, control: control(Instant::now() + MS).join().expect("it only sleeps") }
+    });
 }
