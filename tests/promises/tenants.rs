@@ -114,7 +114,7 @@ fn a_listener_that_is_stuck_again_delays_no_other_cache() {
 fn more_slow_listeners_than_threads_keep_no_other_cache_from_its_turn() {
     let _alone = alone();
     let is_over = Arc::<AtomicBool>::default();
-    let slow: Vec<_> = (0..10)
+    let slow: Vec<_> = (0..30)
         .map(|_| {
             let is_quick = Arc::clone(&is_over);
             let listener = move |_, (), _| {

@@ -62,6 +62,7 @@ fn loom_removal_against_insertion_of_a_key_of_the_same_hash() {
         let writes = move || assert!(other.put(0, 2, 20) && other.put(0, 3, 30));
         let (is_removed, [()]) = race(|| scene.remove(0, 3), [Box::new(writes)]);
         assert_eq!(scene.shared.budget.entries(), 3 - u64::from(is_removed));
+        assert!(scene.touch(0, 1) && scene.touch(0, 2), "another key's session went");
         notes.note(usize::from(!is_removed));
         scene.clear(3);
     });
