@@ -250,11 +250,13 @@ fn a_busy_cache_keeps_up_beside_a_stuck_one() {
     let _alone = alone();
     let (alone, _) = burst();
     let is_open = Arc::<AtomicBool>::default();
-    let _end = Raise(&is_open);
-    let _stuck = stuck_caches(1, &is_open);
+    let stuck = stuck_caches(1, &is_open);
+    let end = Raise(&is_open);
     is_on_time("a burst", 2 * alone + 200 * MS, || {
         let (observed, threads) = burst();
         assert!(threads <= 8, "{threads} threads have come and gone");
         Lateness { observed, control: control(Instant::now() + MS).join().expect("it only sleeps") }
     });
+    drop(end);
+    drop(stuck);
 }
