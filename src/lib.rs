@@ -134,7 +134,7 @@ pub use platform::hasher::RandomState;
 pub use platform::memory::ProcessMemory;
 pub use pressure::{Cap, Direction, Flow, Pressure};
 pub use removal::{OnFull, Reaper, RemovalCause};
-pub use stats::{Audit, GivenBack, Lag, Retired, Stats};
+pub use stats::{Audit, GivenBack, Lag, Rejections, Retired, Stats};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

@@ -6,6 +6,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::budget::Coldness;
 use crate::builder::{Checked, Weigher};
+use crate::error::Reason;
 use crate::lifetime::Spans;
 use crate::memory::Giver;
 use crate::platform::hasher::KeyHash;
@@ -27,7 +28,8 @@ pub(crate) struct Core<K, V, S> {
     pub(super) weigher: Option<Box<Weigher<K, V>>>,
     pub(super) alarm: Arc<Alarm>,
     pub(super) tally: Tally,
-    pub(super) rejected: AtomicU64,
+    /// By reason.
+    pub(super) rejected: [AtomicU64; Reason::COUNT],
     pub(super) wakeups: AtomicU64,
     pub(super) inexact: AtomicU64,
     /// The one gatherer's.
@@ -236,7 +238,7 @@ impl<K, V, S> Core<K, V, S> {
             weigher,
             alarm: Arc::new(Alarm::new()),
             tally: Tally::new(),
-            rejected: AtomicU64::new(0),
+            rejected: Default::default(),
             wakeups: AtomicU64::new(0),
             inexact: AtomicU64::new(0),
             coldness: Mutex::new(Coldness::new(checked.shards)),
