@@ -11,10 +11,6 @@ fn store() -> SundownStore {
     SundownStore::new(Cache::builder().max_entries(1_000)).unwrap()
 }
 
-fn cache() -> SundownStore {
-    SundownStore::caching(Cache::builder().max_entries(1_000)).unwrap()
-}
-
 macro_rules! stands {
     ($place:ident, $store:expr) => {
         mod $place {
@@ -35,6 +31,4 @@ macro_rules! stands {
 }
 
 stands!(as_the_store, store());
-stands!(as_the_cache, CachingSessionStore::new(cache(), MemoryStore::default()));
 stands!(as_the_store_behind, CachingSessionStore::new(MemoryStore::default(), store()));
-stands!(on_both_sides, CachingSessionStore::new(cache(), store()));
