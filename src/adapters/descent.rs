@@ -23,11 +23,13 @@
 //!     that it makes; so a copy's base is known unless it was superseded over [`MEMORY_AGE`] ago or
 //!     some [`MOST_BASES`] digests were left since. The last one names itself as its successor.
 //! D2. A request saves twice at times. What its copy was at the first save is its base at the second,
-//!     though the fingerprint is the same: it is known by the place of the copy and of its names.
+//!     though the fingerprint is the same: it is known by the place of the copy.
 //! D3. A new id is a deletion and then a creation, and so is a log-out before a flash message. The
 //!     first creation from what was deleted takes along what the session still was. If it was deleted again, by another
 //!     request, a log-out may be among the two: what is created from it has only what its request
 //!     itself has put in, and what was created from it before is deleted with it.
+//!     A save that comes between the two, or after them, is done to the new session; of one that comes
+//!     between, only what it takes away is done.
 //! D4. Only a deletion of something live is remembered: ids of no session displace nothing.
 
 use core::hash::{BuildHasher, Hash};
@@ -106,6 +108,8 @@ struct End<K> {
     /// Saturates.
     deletions: u32,
     successor: Option<K>,
+    /// What the session was last.
+    last: Digest,
 }
 
 /// What was superseded, to be confirmed when that is certain.
@@ -175,11 +179,17 @@ where
         let _refused = self.bases.insert(place, saved);
     }
 
+    /// Notes a revision that was read from elsewhere, and may be forgotten before it is superseded.
+    #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+    pub(super) fn note_read<V: Hash>(&self, key: &K, pairs: &Pairs<V>) {
+        let _superseded = self.supersede(key, pairs, Revision::of(pairs));
+    }
+
     /// What a copy was made of, if that was superseded or deleted and is not forgotten.
     pub(super) fn origin<V>(&self, copy: &Pairs<V>) -> Option<Origin<K>> {
         let revision = Revision::of(copy);
         let saved = self.bases.peek(&Place { revision, address: address_of(copy) });
-        let saved = saved.filter(|saved| self.is_same_copy(saved, copy));
+        let saved = saved.filter(|saved| self.is_same_copy(revision, saved, copy));
         match saved {
             Some(saved) => Some(self.since(revision, saved)),
             None => self.origin_at(revision),
@@ -211,26 +221,26 @@ where
         Origin { key: base.key, base: base.digest, later, last }
     }
 
-    /// Whether the copy that was saved from this place is still there: another copy has other names
-    /// in memory, unless they have none in common (D2).
-    fn is_same_copy<V>(&self, saved: &Base<K>, copy: &Pairs<V>) -> bool {
-        let mut has_common = false;
+    /// Whether the copy that was saved from this place is still there (D2). A session's own handle does
+    /// not move. Where copies are handed about, another one may lie there by now: it has every name
+    /// that it was loaded with, and all of them elsewhere in memory.
+    fn is_same_copy<V>(&self, revision: Revision, saved: &Base<K>, copy: &Pairs<V>) -> bool {
+        let Some(loaded) = self.bases.peek(&Place { revision, address: 0 }) else { return true };
+        let mut found = 0;
         for name in copy.keys() {
             let hash = self.merger.name(name);
-            let known = saved.names.iter().find(|&&(known, _)| known == hash);
-            match known {
-                Some(&(_, address)) if address == text_of(name) => return true,
-                Some(_) => has_common = true,
-                None => {}
+            if saved.names.contains(&(hash, text_of(name))) {
+                return true;
             }
+            found += usize::from(loaded.digest.iter().any(|&(known, _)| known == hash));
         }
-        !has_common
+        found == 0 || found < loaded.digest.len()
     }
 
     /// Notes that a live session is about to be deleted; `last` is what it holds (D4).
     pub(super) fn end<V: Hash>(&self, key: &K, last: &Pairs<V>) {
-        let _superseded = self.supersede(key, last, Revision::of(last));
-        let end = End { deletions: 1, successor: None };
+        let Superseded { base, .. } = self.supersede(key, last, Revision::of(last));
+        let end = End { deletions: 1, successor: None, last: base.digest };
         let _known = self.ends.insert_if_absent(key.clone(), end, Lifetime::default());
     }
 
@@ -240,7 +250,8 @@ where
         let mut successor = None;
         let _known = self.ends.update(key, |end| {
             successor.clone_from(&end.successor);
-            End { deletions: end.deletions.saturating_add(1), successor: None }
+            let deletions = end.deletions.saturating_add(1);
+            End { deletions, successor: None, last: end.last.clone() }
         });
         successor
     }
@@ -251,6 +262,29 @@ where
         self.ends.contains_key(key)
     }
 
+    /// What becomes of a late save of a session that was deleted once: it goes to what was created from
+    /// it. If nothing was yet, that will not have what the save takes away: of what was loaded, `base`,
+    /// all that is not in `draft`.
+    pub(super) fn forward(&self, key: &K, base: Option<&Digest>, draft: &Digest) -> Option<K> {
+        let mut successor = None;
+        let _known = self.ends.update(key, |end| {
+            successor = end.successor.clone().filter(|_| end.deletions == 1);
+            let is_open = end.deletions == 1 && end.successor.is_none();
+            let last = match base {
+                _ if !is_open => end.last.clone(),
+                Some(base) => super::merge::without(&end.last, base, draft),
+                None => Digest::default(),
+            };
+            End { last, ..end.clone() }
+        });
+        successor
+    }
+
+    /// What a session that was deleted lately was last.
+    pub(super) fn last_of(&self, key: &K) -> Option<Digest> {
+        self.ends.read(key, |end| end.last.clone())
+    }
+
     /// Lets `successor` take the place of a deleted session, if it may.
     pub(super) fn claim(&self, key: &K, successor: &K) -> Claim {
         let mut claim = Claim::Free;
@@ -258,7 +292,7 @@ where
             let is_first = end.deletions == 1 && end.successor.is_none();
             claim = if is_first { Claim::Rotation } else { Claim::OwnOnly };
             let successor = if is_first { Some(successor.clone()) } else { end.successor.clone() };
-            End { deletions: end.deletions, successor }
+            End { successor, ..end.clone() }
         });
         claim
     }
@@ -267,8 +301,20 @@ where
     pub(super) fn unclaim(&self, key: &K, successor: &K) {
         let _known = self.ends.update(key, |end| {
             let successor = end.successor.clone().filter(|claimed| claimed != successor);
-            End { deletions: end.deletions, successor }
+            End { successor, ..end.clone() }
         });
+    }
+
+    /// Tells a claim the key that its session has got; false if it may not stay.
+    #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+    pub(super) fn hand_on(&self, key: &K, drawn: &K, given: &K) -> bool {
+        let mut may_stay = false;
+        let known = self.ends.update(key, |end| {
+            may_stay = end.successor.as_ref() == Some(drawn);
+            let successor = if may_stay { Some(given.clone()) } else { end.successor.clone() };
+            End { successor, ..end.clone() }
+        });
+        may_stay || !matches!(known, Ok(true))
     }
 
     /// Whether a session that was created in a deleted one's place may stay.

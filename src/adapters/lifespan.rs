@@ -26,6 +26,10 @@ use crate::platform::clock::{Clock, MILLI_NS, NEVER_NS};
 /// Where a session's birth travels in its data.
 pub(super) const BIRTH_KEY: &str = "sundown.created";
 
+/// Where a session's last use travels in the data of a store that keeps them elsewhere.
+#[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+pub(super) const USED_KEY: &str = "sundown.used";
+
 /// Stands for a birth where the session is to begin anew with the next save.
 pub(super) const RESTART: &str = "now";
 
@@ -63,6 +67,12 @@ pub(super) struct Lifespan {
     offset_ns: i128,
     /// The cache's time to live, if it has one.
     cap_ns: Option<i128>,
+    /// The cache's time to idle, if it has one.
+    #[cfg_attr(
+        not(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15")),
+        allow(dead_code, reason = "what is kept elsewhere has no idle time but ours")
+    )]
+    idle_millis: Option<u64>,
 }
 
 impl Lifespan {
@@ -71,11 +81,13 @@ impl Lifespan {
         builder: &Builder<K, V, S>,
         wall_ns: i128,
     ) -> Result<Self, BuildError> {
-        let live_ns = builder.check()?.spans.live_ns;
+        let spans = builder.check()?.spans;
+        let live_ns = spans.live_ns;
         let clock = builder.clock.clone();
         let offset_ns = wall_ns - i128::from(clock.exact_ns());
         let cap_ns = (live_ns != NEVER_NS).then_some(i128::from(live_ns));
-        Ok(Self { clock, offset_ns, cap_ns })
+        let idle_millis = (spans.idle_ns != NEVER_NS).then(|| spans.idle_ns.div_ceil(MILLI_NS));
+        Ok(Self { clock, offset_ns, cap_ns, idle_millis })
     }
 
     /// The birth to file a session under: the earlier of what its data say and what the store
@@ -99,6 +111,18 @@ impl Lifespan {
         }
         let left_ns = u64::try_from(left_ns).ok().filter(|&left_ns| left_ns > 0)?;
         Some(Lifetime::default().live(Duration::from_nanos(left_ns)))
+    }
+
+    /// The cache's time to idle, in milliseconds, if it has one.
+    #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+    pub(super) fn idle_millis(&self) -> Option<u64> {
+        self.idle_millis
+    }
+
+    /// Whether a session has a birth that counts.
+    #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+    pub(super) fn keeps_births(&self) -> bool {
+        self.cap_ns.is_some()
     }
 
     /// Now on the steady axis (T1), in milliseconds since 1970.

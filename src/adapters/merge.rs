@@ -108,6 +108,12 @@ impl Merger {
     }
 }
 
+/// What is left of a digest when what `base` has and `draft` has not is taken away.
+pub(super) fn without(digest: &Digest, base: &Digest, draft: &Digest) -> Digest {
+    let is_taken = |&pair: &(u64, u64)| holds(base, pair) && !holds(draft, pair);
+    digest.iter().filter(|pair| !is_taken(pair)).copied().collect()
+}
+
 fn holds(digest: &Digest, pair: (u64, u64)) -> bool {
     digest.binary_search(&pair).is_ok()
 }

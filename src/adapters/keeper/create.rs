@@ -2,6 +2,7 @@
 
 use super::{Keeper, Kept, mark};
 use crate::adapters::descent::{Claim, Origin, Revision, renewed};
+use crate::adapters::lifespan::Birth;
 use crate::adapters::merge::Pairs;
 use crate::adapters::refusal::Refusal;
 use crate::error::Reason;
@@ -51,16 +52,7 @@ impl<R: Kept> Keeper<R> {
             let key = R::draw_key();
             fresh.set_key(&key);
             let Some(lifetime) = self.lifespan.lasting(span_ns, birth) else { return Ok(None) };
-            let claim = origin.as_ref().map(|origin| self.descents.claim(&origin.key, &key));
-            *fresh.pairs_mut() = match (&origin, claim) {
-                (Some(origin), Some(claim)) => self.carried_over(fresh, origin, claim),
-                _ => renewed(core::mem::take(fresh.pairs_mut())),
-            };
-            mark(fresh, birth);
-            let rotated = match (&origin, claim) {
-                (Some(origin), Some(Claim::Rotation)) => Some(&origin.key),
-                _ => None,
-            };
+            let rotated = self.shape(fresh, &key, (origin.as_ref(), birth));
             match self.put_in(&key, fresh, lifetime, (rotated, room)) {
                 Ok(true) => return Ok(Some(key)),
                 // A log-out has overtaken it: once more, without what was logged out.
@@ -69,6 +61,23 @@ impl<R: Kept> Keeper<R> {
             }
         }
         Err(Refusal::Taken)
+    }
+
+    /// Gives a new session the data that go along under its key; gives the session whose place it
+    /// takes, if it does.
+    pub(in crate::adapters) fn shape<'o>(
+        &self,
+        fresh: &mut R,
+        key: &R::Key,
+        (origin, birth): (Option<&'o Origin<R::Key>>, Option<Birth>),
+    ) -> Option<&'o R::Key> {
+        let claim = origin.map(|origin| self.descents.claim(&origin.key, key));
+        *fresh.pairs_mut() = match (origin, claim) {
+            (Some(origin), Some(claim)) => self.carried_over(fresh, origin, claim),
+            _ => renewed(core::mem::take(fresh.pairs_mut())),
+        };
+        mark(fresh, birth);
+        origin.filter(|_| claim == Some(Claim::Rotation)).map(|origin| &origin.key)
     }
 
     /// Puts a session in, in place of the one that was `rotated`; false if that was logged out
@@ -166,11 +175,12 @@ impl<R: Kept> Keeper<R> {
         claim: Claim,
     ) -> Pairs<R::Value> {
         let merger = self.descents.merger();
-        let Origin { base, later, last, .. } = origin;
+        let Origin { key, base, later, last } = origin;
+        let last = self.descents.last_of(key).or_else(|| last.clone());
         if claim != Claim::OwnOnly {
             return merger.carry_over(copy.pairs(), (base, later, last.as_ref()));
         }
-        let later: Vec<_> = later.iter().chain(last).cloned().collect();
+        let later: Vec<_> = later.iter().cloned().chain(last).collect();
         merger.carry_over(copy.pairs(), (base, &later, None))
     }
 }

@@ -20,6 +20,8 @@ mod save;
 use core::hash::Hash;
 
 pub(super) use self::create::Descent;
+#[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+pub(super) use self::save::{Change, Forward};
 pub(super) use self::save::Saved;
 use super::descent::Descents;
 use super::lifespan::{BIRTH_KEY, Birth, Lifespan, Stated};
@@ -76,8 +78,36 @@ impl<R: Kept> Keeper<R> {
         Ok(Self { sessions: builder.build()?, lifespan, descents, aside, notices })
     }
 
+    /// The same for copies of sessions that are kept elsewhere: there is always room for a new id.
+    #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+    pub(super) fn of_copies(
+        builder: Builder<R::Key, R>,
+        wall_ns: i128,
+    ) -> Result<Self, BuildError> {
+        let lifespan = Lifespan::of(&builder, wall_ns)?;
+        let descents = Descents::of(&builder)?;
+        let notices = Notices::by(builder.clock.clone());
+        Ok(Self { sessions: builder.build()?, lifespan, descents, aside: None, notices })
+    }
+
     pub(super) fn sessions(&self) -> &Cache<R::Key, R> {
         &self.sessions
+    }
+
+    /// For a store that keeps the truth elsewhere, and sessions here as copies.
+    #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+    pub(super) fn lifespan(&self) -> &Lifespan {
+        &self.lifespan
+    }
+
+    #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+    pub(super) fn descents(&self) -> &Descents<R::Key> {
+        &self.descents
+    }
+
+    #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+    pub(super) fn notices(&self) -> &Notices {
+        &self.notices
     }
 
     /// A copy of a live session; a use of it.
@@ -101,7 +131,8 @@ impl<R: Kept> Keeper<R> {
         was_live
     }
 
-    fn end_one(&self, key: &R::Key) -> bool {
+    /// Ends a session alone.
+    pub(super) fn end_one(&self, key: &R::Key) -> bool {
         let was_live = self.sessions.remove_if(key, |key, last| {
             self.descents.end(key, last.pairs());
             if let Some(aside) = &self.aside {

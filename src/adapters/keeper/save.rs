@@ -55,15 +55,51 @@ impl<R: Kept> Keeper<R> {
             next
         });
         let is_live = updated.map_err(|rejected| Refusal::from(&rejected))?;
-        let Some(change) = revised.filter(|_| is_live) else { return Ok(Saved::Gone) };
+        let Some(change) = revised.filter(|_| is_live) else {
+            return match self.forward(key, draft, seen) {
+                Forward::Nowhere => Ok(Saved::Gone),
+                Forward::To(successor) => self.try_save(&successor, draft, span_ns, seen),
+                Forward::End(successor) => {
+                    self.end(&successor);
+                    Ok(Saved::Gone)
+                }
+            };
+        };
         let change = change?;
-        if let Some((superseded, digest)) = change.superseded {
-            self.descents.confirm(&superseded, digest);
-            if seen.is_none() {
-                self.descents.note_saved(superseded, draft.pairs());
-            }
+        let birth = change.birth;
+        self.confirm(change, seen.is_none().then_some(draft));
+        Ok(self.let_live(key, span_ns, birth))
+    }
+
+    /// What to do with the save of a session that is not live: had it come a moment earlier, what was
+    /// created from the session would be what the save makes of it.
+    pub(in crate::adapters) fn forward(
+        &self,
+        key: &R::Key,
+        draft: &R,
+        seen: Option<Revision>,
+    ) -> Forward<R::Key> {
+        let origin = match seen {
+            Some(revision) => self.descents.origin_at(revision),
+            None => self.descents.origin(draft.pairs()),
+        };
+        let digest = self.descents.merger().digest(draft.pairs());
+        let base = origin.as_ref().map(|origin| &origin.base);
+        match self.descents.forward(key, base, &digest) {
+            None => Forward::Nowhere,
+            Some(successor) if origin.is_some() => Forward::To(successor),
+            // Of data that a request has made anew only that the old ones are to go is certain.
+            Some(successor) => Forward::End(successor),
         }
-        Ok(self.let_live(key, span_ns, change.birth))
+    }
+
+    /// Notes that a change was made, and which copy of its own a request has saved.
+    pub(in crate::adapters) fn confirm(&self, change: Change<R::Key>, copy: Option<&R>) {
+        let Some((superseded, digest)) = change.superseded else { return };
+        self.descents.confirm(&superseded, digest);
+        if let Some(copy) = copy {
+            self.descents.note_saved(superseded, copy.pairs());
+        }
     }
 
     /// Gives a live session its lifetime anew; ends it if it has none left.
@@ -79,7 +115,7 @@ impl<R: Kept> Keeper<R> {
     }
 
     /// What a session becomes by a save.
-    fn revise(
+    pub(in crate::adapters) fn revise(
         &self,
         key: &R::Key,
         current: &R,
@@ -96,10 +132,16 @@ impl<R: Kept> Keeper<R> {
         };
         let merger = self.descents.merger();
         let pairs = match &origin {
+            Some(origin) if origin.key != *key => {
+                let Origin { base, later, last, .. } = origin;
+                let later: Vec<_> = later.iter().chain(last).cloned().collect();
+                merger.merge(now, copy, base, &later)
+            }
             Some(Origin { base, later, .. }) => merger.merge(now, copy, base, later),
             None => self.whole(current, draft, (stated, seen))?,
         };
         let mut next = draft.with(pairs);
+        next.set_key(key);
         // What begins anew does so with the first save that says so.
         let has_begun = match &origin {
             Some(Origin { base, .. }) => merger.is_in(base, BIRTH_KEY, copy),
@@ -146,9 +188,18 @@ impl<R: Kept> Keeper<R> {
     }
 }
 
+/// Where the save of a session goes that is not live.
+pub(in crate::adapters) enum Forward<K> {
+    Nowhere,
+    /// To what was created from it.
+    To(K),
+    /// Nowhere, and what was created from it ends.
+    End(K),
+}
+
 /// What a save has changed.
-struct Change<K> {
-    birth: Option<Birth>,
+pub(in crate::adapters) struct Change<K> {
+    pub(in crate::adapters) birth: Option<Birth>,
     /// And what the session holds now.
     superseded: Option<(Superseded<K>, Digest)>,
 }

@@ -230,10 +230,14 @@ impl Stage {
     fn save(&mut self, number: usize, live: &HashMap<Id, Option<u64>>) {
         let request = &mut self.requests[number];
         let before = request.session.id();
-        block_on(request.session.save()).expect("nobody's fault");
+        block_on(request.session.save()).expect("it is no error");
         let after = request.session.id().expect("it has one by now");
         match before {
             Some(id) if id == after => {
+                if self.oracle.deletions.get(&id) == Some(&1) && !live.contains_key(&id) {
+                    // It was given another id: what it has become is without them.
+                    self.oracle.dead.extend(request.removed.drain(..));
+                }
                 if let Some(&user) = live.get(&id) {
                     self.oracle.dead.extend(request.removed.drain(..));
                     if request.has_cleared_unseen {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::behind::{Behind, Front};
 use super::framework::SessionStore;
 use super::framework::session::{Id, Record};
 use super::framework::session_store::{Error, ExpiredDeletion, Result};
@@ -109,6 +110,8 @@ use crate::error::{BuildError, Reason};
 #[derive(Clone)]
 pub struct SundownStore {
     keeper: Arc<Keeper<Record>>,
+    /// Where the truth is, if not in the cache.
+    behind: Option<Arc<Behind>>,
     /// The wall clock, in nanoseconds since 1970.
     wall: fn() -> i128,
 }
@@ -142,6 +145,67 @@ impl SundownStore {
         Self::by_wall(builder, wall_ns)
     }
 
+    /// A store in front of another one, a database for instance, which keeps the truth.
+    ///
+    /// A load is answered from the cache, and by the store behind if it is not there. Everything else
+    /// is done there first, and then in the cache; where that fails, or the request is given up, the
+    /// cache has no copy of the session any more. What a slow load has read is not put in if a save
+    /// or a log-out has come meanwhile. That the cache has no room, or a session is too heavy for it, is
+    /// no error. All else is as with [`new`](Self::new): own ids, final log-outs, merged saves.
+    ///
+    /// What ends here has ended, also by the cache's times to live and to idle, and by
+    /// [`discard`](Cache::discard), [`retain`](Cache::retain) or [`clear`](Cache::clear) of
+    /// [`cache`](Self::cache): it is deleted in the store behind by one of the calls that follow. A
+    /// deletion that fails there is an error, and is tried again by later calls; meanwhile the session
+    /// is served by none. For both timeouts to hold over restarts and evictions, birth and last use
+    /// travel in the sessions' data, as `sundown.created` and `sundown.used`, in milliseconds since 1970.
+    /// Of uses the store behind is told by a save, eight times in a time to idle at most; so what was
+    /// evicted may end by an eighth of it too early.
+    ///
+    /// **One process** may be in front of a store. A second one would not hear of the first one's
+    /// log-outs and changes until its own copy is gone.
+    ///
+    /// A write that was given up may still reach a database, after a deletion even. For an hour after
+    /// it this process serves nothing of the session, and deletes what it finds of it.
+    ///
+    /// # Locking
+    ///
+    /// Saves of one session wait for each other, nothing else waits. No lock is held over an await of the
+    /// store behind but that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`](crate::Builder::build). The store's calls fail as those of the store behind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    #[doc = example_imports!()]
+    /// use std::sync::Arc;
+    /// use tower_sessions::{Session, SessionStore};
+    ///
+    /// # pollster::block_on(async {
+    /// // For want of a database.
+    /// let db = SundownStore::new(Cache::builder().max_entries(100_000))?;
+    /// let store = SundownStore::in_front_of(Cache::builder().max_entries(1_000), db.clone())?;
+    ///
+    /// let session = Session::new(None, Arc::new(store.clone()), None);
+    /// session.insert("user", "ada").await?;
+    /// session.save().await?;
+    /// let id = session.id().unwrap();
+    /// assert!(store.cache().contains_key(&id) && db.load(&id).await?.is_some());
+    /// session.flush().await?;
+    /// assert!(store.load(&id).await?.is_none() && db.load(&id).await?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn in_front_of(
+        builder: Builder<Id, Record>,
+        behind: impl SessionStore,
+    ) -> std::result::Result<Self, BuildError> {
+        Self::in_front_by_wall(builder, Arc::new(behind), wall_ns)
+    }
+
     /// The cache with the sessions, to look at its [`Stats`](crate::Stats) or to end sessions by
     /// hand.
     ///
@@ -170,7 +234,22 @@ impl SundownStore {
         wall: fn() -> i128,
     ) -> std::result::Result<Self, BuildError> {
         let builder = weighed_in_bytes(builder, record_bytes);
-        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall())?), wall })
+        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall())?), behind: None, wall })
+    }
+
+    fn in_front_by_wall(
+        builder: Builder<Id, Record>,
+        db: Arc<dyn SessionStore>,
+        wall: fn() -> i128,
+    ) -> std::result::Result<Self, BuildError> {
+        let builder = weighed_in_bytes(builder, record_bytes);
+        let (builder, behind) = Behind::of(builder, db)?;
+        let keeper = Arc::new(Keeper::of_copies(builder, wall())?);
+        Ok(Self { keeper, behind: Some(Arc::new(behind)), wall })
+    }
+
+    fn front(&self) -> Option<Front<'_>> {
+        self.behind.as_ref().map(|behind| behind.front(&self.keeper, (self.wall)()))
     }
 
     /// How long a session may live from now on; the one place where dates become spans.
@@ -183,6 +262,9 @@ impl SundownStore {
 impl SessionStore for SundownStore {
     /// Puts a new session in, under an id that it draws itself and writes into the record.
     async fn create(&self, record: &mut Record) -> Result<()> {
+        if let Some(front) = self.front() {
+            return front.create(record).await;
+        }
         let span_ns = self.span_ns(record);
         self.keeper.create(record, span_ns, Descent::Copy)?;
         Ok(())
@@ -191,6 +273,12 @@ impl SessionStore for SundownStore {
     /// Does to the live session with the record's id what was done to the record since it was loaded,
     /// and lets it live until its expiry date. Does nothing if there is none.
     async fn save(&self, record: &Record) -> Result<()> {
+        if let Some(front) = self.front() {
+            if !front.save(record).await? {
+                self.keeper.leave_out(Refusal::NotTaken(Reason::Absent));
+            }
+            return Ok(());
+        }
         let saved = self.keeper.save(&record.id, record, self.span_ns(record), None)?;
         if saved == Saved::Gone {
             self.keeper.leave_out(Refusal::NotTaken(Reason::Absent));
@@ -200,11 +288,17 @@ impl SessionStore for SundownStore {
 
     /// A copy of a live session; a use of it.
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        Ok(self.keeper.load(id))
+        match self.front() {
+            Some(front) => front.load(id).await,
+            None => Ok(self.keeper.load(id)),
+        }
     }
 
     /// Ends a session. That there is none is no error.
     async fn delete(&self, id: &Id) -> Result<()> {
+        if let Some(front) = self.front() {
+            return front.delete(id).await;
+        }
         self.keeper.end(id);
         Ok(())
     }
@@ -215,6 +309,10 @@ impl ExpiredDeletion for SundownStore {
     /// Frees what has expired, now and on this thread; with a reaper's thread there is no need to.
     async fn delete_expired(&self) -> Result<()> {
         self.keeper.reap();
+        if let (Some(behind), Some(front)) = (&self.behind, self.front()) {
+            behind.reap();
+            front.bury_some().await;
+        }
         Ok(())
     }
 }
@@ -223,6 +321,7 @@ impl fmt::Debug for SundownStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SundownStore")
             .field("sessions", self.keeper.sessions())
+            .field("is_in_front", &self.behind.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -285,3 +384,8 @@ mod tests;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "model_tests.rs"]
 mod model_tests;
+
+#[cfg(test)]
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "behind_tests.rs"]
+mod behind_tests;

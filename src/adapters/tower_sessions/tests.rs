@@ -55,7 +55,7 @@ fn refuses(outcome: Result<()>, refusal: Refusal) {
 #[track_caller]
 fn leaves_out(store: &SundownStore, record: &Record) {
     let before = store.cache().stats().rejections.absent;
-    block_on(store.save(record)).expect("nobody's fault");
+    block_on(store.save(record)).expect("it is no error");
     assert!(!is_live(store, &record.id));
     assert_eq!(store.cache().stats().rejections.absent, before + 1);
 }
@@ -522,7 +522,7 @@ fn the_owner_of_a_stale_cookie_gets_a_new_session_and_no_error() {
     for play in play {
         let request = session(&store, Some(stale));
         play(&request);
-        block_on(request.save()).expect("nobody's fault");
+        block_on(request.save()).expect("it is no error");
         let next = session(&store, Some(stale));
         block_on(next.insert("user", "ada")).unwrap();
         block_on(next.save()).unwrap();
@@ -552,7 +552,7 @@ fn what_ended_during_a_request_is_no_error_and_does_not_come_back() {
         let slow = request(&store, logged_in(&store));
         end(&store, &slow);
         block_on(slow.insert("cart", 8)).unwrap();
-        block_on(slow.save()).expect("nobody's fault");
+        block_on(slow.save()).expect("it is no error");
         assert!(!is_logged_in(&store, &slow));
     }
 }
@@ -655,6 +655,16 @@ fn a_request_that_saves_twice_knows_what_it_has_saved() {
     block_on(one.save()).unwrap();
     let now = request(&store, id);
     assert_eq!((get(&now, "step"), get(&now, "theme")), (None, Some("dark".into())));
+
+    // Also if it has cleared it in between.
+    let again = request(&store, id);
+    block_on(again.insert("step", 2)).unwrap();
+    block_on(again.save()).unwrap();
+    block_on(again.clear());
+    block_on(again.insert("theme", "light")).unwrap();
+    block_on(again.save()).unwrap();
+    let now = request(&store, id);
+    assert_eq!((get(&now, "step"), get(&now, "user")), (None, None));
 
     // Nor does the second save undo what another request has done after the first.
     let login = request(&store, id);
@@ -826,4 +836,47 @@ fn clearing_the_data_restarts_the_absolute_timeout_with_a_new_id_only() {
         assert_eq!(is_live(&store, &id), has_new_id);
         clock.advance(HOUR);
     }
+}
+
+#[test]
+fn a_save_that_a_new_id_overtakes_is_done_to_what_the_session_has_become() {
+    let own = store(&ManualClock::new());
+    let builder = || builder(&ManualClock::new()).max_entries(100);
+    let front = SundownStore::in_front_of(builder(), store(&ManualClock::new())).unwrap();
+    for store in [own, front] {
+        let id = logged_in(&store);
+        let (one, out, cycled) = (request(&store, id), request(&store, id), request(&store, id));
+        let (unseen, gone) = (session(&store, Some(id)), request(&store, id));
+        block_on(cycled.cycle_id()).unwrap();
+        block_on(cycled.save()).unwrap();
+        block_on(one.insert("theme", "dark")).unwrap();
+        block_on(one.save()).unwrap();
+        let now = || request(&store, cycled.id().unwrap());
+        assert_eq!(get(&now(), "theme"), Some("dark".into()));
+        block_on(out.remove_value("user")).unwrap();
+        block_on(out.save()).unwrap();
+        assert_eq!((get(&now(), "user"), get(&now(), "cart")), (None, Some(7.into())));
+        assert_eq!(now().id(), cycled.id());
+        assert!(!is_live(&store, &id));
+        // Of a session that a request clears without a look at it nothing is left.
+        block_on(unseen.clear());
+        block_on(unseen.insert("user", "eve")).unwrap();
+        block_on(unseen.save()).unwrap();
+        assert!(!is_live(&store, &cycled.id().unwrap()) && !is_live(&store, &id));
+        block_on(gone.save()).unwrap();
+        assert!(!is_live(&store, &id));
+    }
+}
+
+#[test]
+fn what_is_removed_while_a_new_id_is_under_way_does_not_go_along() {
+    let store = store(&ManualClock::new());
+    let id = logged_in(&store);
+    let (out, cycled) = (request(&store, id), request(&store, id));
+    block_on(cycled.cycle_id()).unwrap();
+    block_on(out.remove_value("user")).unwrap();
+    block_on(out.save()).unwrap();
+    block_on(cycled.save()).unwrap();
+    let now = request(&store, cycled.id().unwrap());
+    assert_eq!((get(&now, "user"), get(&now, "cart")), (None, Some(7.into())));
 }

@@ -14,6 +14,15 @@ macro_rules! example_imports {
 }
 
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "behind.rs"]
+mod behind;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "flights.rs"]
+mod flights;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "graves.rs"]
+mod graves;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "store.rs"]
 mod store;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
