@@ -71,6 +71,22 @@ pub enum Reason {
     Closed,
 }
 
+impl Reason {
+    /// How many reasons there are.
+    pub(crate) const COUNT: usize = 5;
+
+    /// The reason's place in an array that has one for each.
+    pub(crate) fn code(self) -> usize {
+        match self {
+            Self::Full => 0,
+            Self::TooHeavy => 1,
+            Self::Occupied => 2,
+            Self::Absent => 3,
+            Self::Closed => 4,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -137,7 +137,7 @@ pub use platform::memory::ProcessMemory;
 pub use pressure::{Cap, Direction, Flow, Pressure};
 pub use reaper::Reaper;
 pub use removal::{OnFull, RemovalCause};
-pub use stats::{Audit, GivenBack, Lag, Retired, Stats};
+pub use stats::{Audit, GivenBack, Lag, Rejections, Retired, Stats};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

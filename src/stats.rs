@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::error::Reason;
 use crate::platform::sync::{AtomicU64, OnceLock, Ordering};
 use crate::removal::RemovalCause;
 
@@ -23,6 +24,8 @@ pub struct Stats {
     pub inserted: u64,
     /// Sessions handed back so far, for whatever reason.
     pub rejected: u64,
+    /// The same by reason; they add up to [`rejected`](Self::rejected).
+    pub rejections: Rejections,
     /// Sessions that lived out their time to live.
     pub expired: u64,
     /// Sessions that nobody had used for their time to idle.
@@ -65,6 +68,49 @@ pub struct Stats {
     pub reaper_wakeups: u64,
     /// Free memory that was given back to the operating system.
     pub given_back: GivenBack,
+}
+
+/// Sessions handed back so far, by [`Reason`]; part of [`Stats`].
+///
+/// # Examples
+///
+/// ```
+/// use sundown::{Cache, OnFull};
+/// let cache = Cache::builder().max_entries(1).on_full(OnFull::Reject).build()?;
+/// cache.insert("one", 1)?;
+/// cache.insert("two", 2).unwrap_err();
+/// let stats = cache.stats();
+/// assert_eq!((stats.rejected, stats.rejections.full), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Rejections {
+    /// There was no room: [`Reason::Full`].
+    pub full: u64,
+    /// Heavier than the whole cache may be: [`Reason::TooHeavy`].
+    pub too_heavy: u64,
+    /// The key had a live session already: [`Reason::Occupied`].
+    pub occupied: u64,
+    /// The key had no live session to replace, as with a request that saves after the log-out:
+    /// [`Reason::Absent`].
+    pub absent: u64,
+    /// The cache was closed: [`Reason::Closed`].
+    pub closed: u64,
+}
+
+impl Rejections {
+    /// The counts of an array that has one for each reason, at its code.
+    pub(crate) fn of(counts: [u64; Reason::COUNT]) -> Self {
+        let count = |reason: Reason| counts[reason.code()];
+        Self {
+            full: count(Reason::Full),
+            too_heavy: count(Reason::TooHeavy),
+            occupied: count(Reason::Occupied),
+            absent: count(Reason::Absent),
+            closed: count(Reason::Closed),
+        }
+    }
 }
 
 /// Sessions that are unlinked but not yet dropped: a reader may still be inside, or the listener is

@@ -25,7 +25,7 @@ use crate::stats::Stats;
 /// | `sundown_sessions_limit`, `sundown_weight_limit` | the caps that are set |
 /// | `sundown_created_total` | sessions taken in, replacements and updates included |
 /// | `sundown_removed_total` | sessions that left, by `cause` |
-/// | `sundown_rejected_total` | sessions handed back |
+/// | `sundown_rejected_total` | sessions handed back, by `reason` |
 /// | `sundown_dropped_total` | sessions destroyed or handed to the listener |
 /// | `sundown_retired_sessions`, `sundown_retired_weight`, `sundown_retired_oldest_seconds` | sessions unlinked but not yet dropped |
 /// | `sundown_overdue_sessions` | sessions linked past their deadline: should be 0 |
@@ -80,7 +80,7 @@ impl Publisher {
 
     /// Publishes every figure. `stats` must be of one cache always: totals never go back.
     ///
-    /// **Locking:** what the recorder takes. **Complexity:** constant, some thirty-five metrics.
+    /// **Locking:** what the recorder takes. **Complexity:** constant, some forty metrics.
     ///
     /// # Examples
     ///
@@ -137,9 +137,20 @@ impl Publisher {
             let labels = [("cache", self.cache.clone()), ("cause", cause.into())];
             counter!("sundown_removed_total", &labels).absolute(count);
         }
+        let rejections = &stats.rejections;
+        let reasons: [(&'static str, u64); 5] = [
+            ("full", rejections.full),
+            ("too_heavy", rejections.too_heavy),
+            ("occupied", rejections.occupied),
+            ("absent", rejections.absent),
+            ("closed", rejections.closed),
+        ];
+        for (reason, count) in reasons {
+            let labels = [("cache", self.cache.clone()), ("reason", reason.into())];
+            counter!("sundown_rejected_total", &labels).absolute(count);
+        }
         let totals = [
             ("sundown_created_total", stats.inserted),
-            ("sundown_rejected_total", stats.rejected),
             ("sundown_dropped_total", stats.dropped),
             ("sundown_hits_total", stats.hits),
             ("sundown_misses_total", stats.misses),
@@ -230,7 +241,7 @@ const LEVELS: [(&str, Unit, &str); 16] = [
 const TOTALS: [(&str, &str); 13] = [
     ("sundown_created_total", "Sessions taken in, replacements and updates included"),
     ("sundown_removed_total", "Sessions that left, by cause"),
-    ("sundown_rejected_total", "Sessions handed back"),
+    ("sundown_rejected_total", "Sessions handed back, by reason"),
     ("sundown_dropped_total", "Sessions destroyed or handed to the listener"),
     ("sundown_hits_total", "Reads that found a live session"),
     ("sundown_misses_total", "Reads that found none"),

@@ -1,8 +1,17 @@
 //! What makes the cache fit into other crates. Each feature adds a file here and edits none below.
 //!
 //! An adapter translates: ids and records into keys and values, wall-clock dates into lifetimes,
-//! refusals into errors of the framework's own kind. It takes no lock of its own; what must be
-//! atomic is one call of the cache.
+//! refusals into errors of the framework's own kind. What the stores have in common is below them,
+//! in [`keeper`]; none takes a lock of its own, for what must be atomic is one call of the cache.
+//!
+//! ```text
+//!   tower_sessions/   actix_session/        one framework each
+//!        └──────┬──────────┘
+//!            keeper                         create, save, load, end
+//!   ┌───────┬───┴────┬────────┬────────┐
+//! descent  room   lifespan  notice  refusal
+//!   └─ merge
+//! ```
 
 #[cfg(feature = "actix-session-0_11")]
 pub mod actix_session;
@@ -13,21 +22,27 @@ pub(crate) mod tower_sessions;
 #[cfg(feature = "tracing")]
 pub mod tracing;
 
-#[cfg(any(
-    feature = "actix-session-0_11",
-    feature = "tower-sessions-0_14",
-    feature = "tower-sessions-0_15",
-))]
-mod footprint;
-#[cfg(any(
-    feature = "actix-session-0_11",
-    feature = "tower-sessions-0_14",
-    feature = "tower-sessions-0_15",
-))]
-mod lifespan;
-#[cfg(any(
-    feature = "actix-session-0_11",
-    feature = "tower-sessions-0_14",
-    feature = "tower-sessions-0_15",
-))]
-mod refusal;
+/// For the stores of all frameworks.
+macro_rules! for_stores {
+    ($(mod $name:ident;)*) => {
+        $(
+            #[cfg(any(
+                feature = "actix-session-0_11",
+                feature = "tower-sessions-0_14",
+                feature = "tower-sessions-0_15",
+            ))]
+            mod $name;
+        )*
+    };
+}
+
+for_stores! {
+    mod descent;
+    mod footprint;
+    mod keeper;
+    mod lifespan;
+    mod merge;
+    mod notice;
+    mod refusal;
+    mod room;
+}

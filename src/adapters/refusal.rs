@@ -7,14 +7,11 @@ use crate::error::{Reason, Rejected};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
-    /// The session is to end at or before this moment.
-    Past,
-    /// The session is to outlive the longest lifetime.
-    Overlong,
-    /// The session has reached the cache's absolute lifetime.
-    LivedOut,
-    /// The session was deleted, expired or evicted, and saving it now would bring it back.
-    Ended,
+    /// The session was logged out, and saving it now would bring it back.
+    #[cfg(feature = "actix-session-0_11")]
+    LoggedOut,
+    /// The session was changed by too many requests since this one has loaded it.
+    Conflict,
     /// The session's record says that it began at no time.
     NoBirth,
     /// Every id that was tried is some live session's.
@@ -26,10 +23,33 @@ pub(super) enum Refusal {
     NotTaken(Reason),
 }
 
+impl Refusal {
+    /// How many kinds of refusals there are that an operator is told of.
+    #[cfg(feature = "tracing")]
+    pub(super) const KINDS: usize = 9;
+
+    /// The refusal's place in an array that has one for each kind.
+    #[cfg(feature = "tracing")]
+    pub(super) fn kind(self) -> usize {
+        match self {
+            #[cfg(feature = "actix-session-0_11")]
+            Self::LoggedOut => 0,
+            Self::Conflict => 1,
+            Self::NoBirth => 2,
+            Self::Taken | Self::NotTaken(Reason::Occupied) => 3,
+            #[cfg(feature = "actix-session-0_11")]
+            Self::Malformed => 4,
+            Self::NotTaken(Reason::Full) => 5,
+            Self::NotTaken(Reason::TooHeavy) => 6,
+            Self::NotTaken(Reason::Absent) => 7,
+            Self::NotTaken(Reason::Closed) => 8,
+        }
+    }
+}
+
 impl<K, V> From<&Rejected<K, V>> for Refusal {
     fn from(rejected: &Rejected<K, V>) -> Self {
         match rejected.reason {
-            Reason::Absent => Self::Ended,
             Reason::Occupied => Self::Taken,
             reason => Self::NotTaken(reason),
         }
@@ -39,15 +59,11 @@ impl<K, V> From<&Rejected<K, V>> for Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Past => "the session's time is up already: it is to end now or in the past",
-            Self::Overlong => {
-                "the session is to live for more than ten years, the longest lifetime: set an \
-                 earlier expiry"
-            }
-            Self::LivedOut => "the session has reached the cache's time to live",
-            Self::Ended => {
-                "the session has ended (deleted, expired or evicted), and saving does not bring it \
-                 back"
+            #[cfg(feature = "actix-session-0_11")]
+            Self::LoggedOut => "the session was logged out, and saving does not bring it back",
+            Self::Conflict => {
+                "the session was changed too often since this request has loaded it: what it would \
+                 overwrite is not known any more"
             }
             Self::NoBirth => {
                 "the session is corrupt: its entry `sundown.created` is no time in milliseconds"

@@ -1,8 +1,8 @@
 //! Events for what an operator should look into, through `tracing`; with the feature `tracing`.
 //!
 //! There is one for each change of pressure, one for each panic of a listener, two for each reader
-//! that stalls, when it begins and when it is over, and one for each time that memory was given back;
-//! none for a session. The target of all of them is `sundown`.
+//! that stalls, when it begins and when it is over, one for each time that memory was given back, and
+//! one a minute for each kind of what the stores for web frameworks refuse; none for a session. The target of all of them is `sundown`.
 
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -212,4 +212,4 @@ impl GiveBackWatch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

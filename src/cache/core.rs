@@ -6,6 +6,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::budget::Coldness;
 use crate::builder::{Checked, Weigher};
+use crate::error::Reason;
 use crate::lifetime::Spans;
 use crate::memory::Giver;
 use crate::platform::clock::{MILLI_NS, process_ns};
@@ -27,7 +28,8 @@ pub(crate) struct Core<K, V, S> {
     pub(super) on_full: OnFull,
     pub(super) weigher: Option<Box<Weigher<K, V>>>,
     pub(super) tally: Tally,
-    pub(super) rejected: AtomicU64,
+    /// By reason.
+    pub(super) rejected: [AtomicU64; Reason::COUNT],
     pub(super) wakeups: AtomicU64,
     pub(super) inexact: AtomicU64,
     /// The one gatherer's.
@@ -235,7 +237,7 @@ impl<K, V, S> Core<K, V, S> {
             on_full,
             weigher,
             tally: Tally::new(),
-            rejected: AtomicU64::new(0),
+            rejected: Default::default(),
             wakeups: AtomicU64::new(0),
             inexact: AtomicU64::new(0),
             coldness: Mutex::new(Coldness::new(checked.shards)),

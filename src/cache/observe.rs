@@ -6,7 +6,7 @@ use super::Cache;
 use crate::error::AuditError;
 use crate::memory::Giver;
 use crate::platform::sync::Ordering;
-use crate::stats::{Audit, Stats};
+use crate::stats::{Audit, Rejections, Stats};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -89,6 +89,8 @@ where
         let core = &*self.core;
         let budget = &core.shared.budget;
         let (hits, misses) = core.tally.sums();
+        // Relaxed: figures.
+        let rejections = core.rejected.each_ref().map(|count| count.load(Ordering::Relaxed));
         let [listener_panics, drop_panics, pressure_panics] = core.shared.disposal.panics();
         let mut stats = Stats {
             // From the budget: the shards are not all read at one instant, and their sum might
@@ -97,8 +99,9 @@ where
             weight: budget.weight(),
             max_entries: budget.max_entries().map(|entries| entries as usize),
             max_weight: budget.max_weight(),
+            rejected: rejections.iter().sum(),
+            rejections: Rejections::of(rejections),
             // Relaxed, all: figures.
-            rejected: core.rejected.load(Ordering::Relaxed),
             evicted_inexact: core.inexact.load(Ordering::Relaxed),
             reaper_wakeups: core.wakeups.load(Ordering::Relaxed),
             hits,

@@ -260,13 +260,14 @@ fn drainer_of_a_bite_says_that_released_sessions_are_left() {
 /// A cache of one shard where so many sessions of a key have waited behind a hold, which has ended.
 fn with_released(sessions: u64) -> Cache<u64, u64> {
     let (_, builder) = manual();
-    let cache = builder.max_entries(10).shards(1).on_removal(|_, _, _| {}).build().unwrap();
+    let cache =
+        builder.max_entries(10).shards(1).on_removal(|_, _, _| {}).build().expect("it is sound");
     let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
-    cache.insert(1, 0).unwrap();
-    let hold = cache.hold_without_use(&1).unwrap();
+    cache.insert(1, 0).expect("it fits");
+    let hold = cache.hold_without_use(&1).expect("it is in");
     // Nobody helps.
     let elsewhere = shared.drain_guard();
-    (1..=sessions).for_each(|value| cache.insert(1, value).unwrap());
+    (1..=sessions).for_each(|value| cache.insert(1, value).expect("it fits"));
     shard.seal();
     let drain = || shard.drain_bite(shared, Readers::Gone, &|| false);
     while drain() == Drained::Some {}

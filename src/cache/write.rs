@@ -140,12 +140,19 @@ where
             Ok(()) => Ok(()),
             Err((fresh, Some(reason))) => {
                 // Relaxed: a figure.
-                self.core.rejected.fetch_add(1, Ordering::Relaxed);
+                self.core.rejected[reason.code()].fetch_add(1, Ordering::Relaxed);
                 let (key, value) = fresh.into_parts();
                 Err(Rejected::new(key, value, reason))
             }
             Err((_, None)) => unreachable!("only an update loses its session"),
         }
+    }
+
+    /// Counts a session that a store has not put in, as if the cache had handed it back.
+    #[allow(dead_code, reason = "for the adapters, which are features")]
+    pub(crate) fn count_rejection(&self, reason: Reason) {
+        // Relaxed: a figure.
+        self.core.rejected[reason.code()].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Puts an entry in, gathering room as often as it takes. Gives it back with the reason, or
@@ -275,7 +282,7 @@ where
                 }
                 Err((fresh, Some(reason))) => {
                     // Relaxed: a figure.
-                    self.core.rejected.fetch_add(1, Ordering::Relaxed);
+                    self.core.rejected[reason.code()].fetch_add(1, Ordering::Relaxed);
                     let (key, value) = fresh.into_parts();
                     return Err(Rejected::new(key, value, reason));
                 }

@@ -163,6 +163,7 @@ fn a_full_cache_that_rejects_hands_the_pair_back() {
         assert_eq!((refused.key, refused.value, refused.reason), ("c", 3, Reason::Full));
     }
     assert_eq!((stage.cache.len(), stage.cache.stats().rejected), (2, 3));
+    assert_eq!(stage.cache.stats().rejections.full, 3);
     assert!(stage.events().is_empty());
     stage.cache.discard("a");
     stage.put("c", 3);

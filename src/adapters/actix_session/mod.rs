@@ -2,27 +2,26 @@
 //!
 //! [actix-session]: https://docs.rs/actix-session/0.11
 //
-// The middleware loads a session when a request comes and saves it with the response. Meanwhile
-// another request may have logged the user out. So only `save` makes a session live, and under a
-// key that it has just drawn; `update` replaces a live one or fails, in one atomic call of the cache.
+// The middleware loads a session when a request comes and saves it with the response. What follows
+// from that is in `keeper.rs`. It moves what it loads into a map of its own, so a copy does not tell
+// what it was made of; but it gives the very key that it has loaded by to `update` and `delete`.
+// `Session::renew` is a `delete` and, as the next call on the thread, a `save`, which has no key.
+
+mod seen;
+mod store;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
 use actix_session_0_11 as framework;
-use time::Duration;
 
-use self::framework::storage::{
-    LoadError, SaveError, SessionKey, SessionStore, UpdateError, generate_session_key,
-};
-use super::footprint::{table_bytes, text_bytes, weighed_in_bytes};
-use super::lifespan::{BIRTH_KEY, Birth, Lifespan, wall_ns};
+use self::framework::storage::{SaveError, SessionKey, UpdateError, generate_session_key};
+pub use self::store::SundownActixStore;
+use super::footprint::{table_bytes, text_bytes};
+use super::keeper::Kept;
+use super::lifespan::{BIRTH_KEY, Birth, RESTART, Stated};
+use super::merge::Pairs;
 use super::refusal::Refusal;
-use crate::builder::Builder;
-use crate::cache::Cache;
-use crate::error::BuildError;
-use crate::lifetime::Lifetime;
 
 /// What a session holds, as actix-session hands it over: JSON by name.
 pub type SessionState = HashMap<String, String>;
@@ -53,236 +52,40 @@ pub fn state_bytes(state: &SessionState) -> u64 {
     (size_of::<SessionState>() + table_bytes(state) + owned.sum::<usize>()) as u64
 }
 
-/// A session store for actix-session that keeps the cache's promises: every session is gone when its
-/// time is up, and its memory is back, whether or not another request comes.
+/// Begins a session's absolute timeout anew with the save of this request, as at log-in.
 ///
-/// A session ends when the lifetime that the middleware gave it last is over, at the cache's time to
-/// live after it was first created, or when it was not loaded or changed for the cache's time to
-/// idle, whichever comes first. The time to live also holds over `Session::renew`; the time of
-/// creation travels with the session's data for that, under the key `sundown.created`, if the cache
-/// has a time to live.
+/// The time to live of a [`SundownActixStore`]'s cache counts from the session's creation, and goes on
+/// over `Session::renew`, so that changing the key buys no time. Who has proved who they are has begun a
+/// new session, though it may have the basket of the old one: the standards count the absolute timeout
+/// from there. So call this where the application logs a user in, beside `renew`, and again where the
+/// user proves it again. Without it, a visitor who came 7:59 h ago and logs in now is logged out in a
+/// minute, at a time to live of 8 h.
 ///
-/// Clones are handles of one store. Make it *outside* the closure that actix-web calls for each
-/// worker and clone it inside, so that all workers share one cache.
-///
-/// Neither `Debug` nor any error prints a key or what a session holds.
-///
-/// # Locking
-///
-/// None of its own; see [`Cache`]. No call ever awaits anything: `load` takes no lock, the others
-/// take the lock of one shard for a short time.
+/// `Session::clear` alone does not restart it. `purge`, or `clear` and `renew` together, ends the session:
+/// what is saved after it is a new one. In a cache without a time to live it does nothing.
 ///
 /// # Errors
 ///
-/// `save`, `update` and `update_ttl` fail, as `Other`, and say why, where
-///
-/// - the lifetime is not positive, or over ten years;
-/// - the cache's time to live has passed since the session was first created;
-/// - the cache does not take the session: too heavy, full and rejecting, or closed;
-/// - `update` would bring a session back that has ended (logged out, expired or evicted).
-///
-/// They fail as `Serialization` where the session's time of creation is corrupt. Nothing is lost by
-/// a failure: a live session stays as it was, unless the lifetime says that it has ended.
-///
-/// `load` fails with `Deserialization` where the key is not of the form that the store makes, 64
-/// letters and digits; the middleware then logs a warning and begins an empty session, to which
-/// `update` gives a key of its own. For such a key `update_ttl` and `delete` have nothing to do, as
-/// for one whose session has ended.
-///
-/// A request that fails to save because its session was logged out meanwhile is answered by the
-/// middleware with status 500; that is the price of not logging the user in again.
+/// None that is known: as `Session::insert`, with a text that is always JSON.
 ///
 /// # Examples
 ///
-/// In a service, `SessionMiddleware::new(store.clone(), secret)` is all there is to add.
-///
 /// ```
-/// use std::{collections::HashMap, time::Duration};
-/// use sundown::{Cache, actix_session_0_11::SundownActixStore};
 /// # use actix_session_0_11 as actix_session;
-/// use actix_session::storage::SessionStore;
+/// use actix_session::Session;
+/// use sundown::actix_session_0_11::restart_absolute_timeout;
 ///
-/// # pollster::block_on(async {
-/// let store = SundownActixStore::new(
-///     Cache::builder()
-///         .max_entries(100_000)
-///         .time_to_live(Duration::from_secs(8 * 3600)), // also over `renew`
-/// )?;
-/// let state = HashMap::from([("user".to_owned(), "\"ada\"".to_owned())]);
-/// let key = store.save(state, &time::Duration::minutes(30)).await?;
-/// let state = store.load(&key).await?.unwrap();
-/// assert_eq!(state["user"], "\"ada\"");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// async fn log_in(session: Session) -> Result<&'static str, actix_session::SessionInsertError> {
+///     session.renew();
+///     session.insert("user", "ada")?;
+///     restart_absolute_timeout(&session)?;
+///     Ok("hello")
+/// }
 /// ```
-#[derive(Clone)]
-pub struct SundownActixStore {
-    sessions: Cache<SessionId, SessionState>,
-    lifespan: Arc<Lifespan>,
-}
-
-impl SundownActixStore {
-    /// A store on a cache of its own.
-    ///
-    /// Whatever the builder can do is there, such as an
-    /// [`on_removal`](crate::Builder::on_removal) that sees each session end. With a
-    /// [`max_weight`](crate::Builder::max_weight) and no weigher, the weight is in bytes: the key's,
-    /// the state's by [`state_bytes`], and the cache's own
-    /// [for it](crate::Builder::count_overhead).
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::build`](crate::Builder::build).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use sundown::{Cache, actix_session_0_11::SundownActixStore};
-    /// let store = SundownActixStore::new(Cache::builder().max_weight(512 << 20))?; // bytes
-    /// assert!(store.cache().is_empty());
-    /// # Ok::<(), sundown::BuildError>(())
-    /// ```
-    pub fn new(builder: Builder<SessionId, SessionState>) -> Result<Self, BuildError> {
-        let builder = weighed_in_bytes(builder, state_bytes);
-        let lifespan = Arc::new(Lifespan::of(&builder, wall_ns())?);
-        Ok(Self { sessions: builder.build()?, lifespan })
-    }
-
-    /// The cache with the sessions, to look at its [`Stats`](crate::Stats) or to end sessions by
-    /// hand.
-    ///
-    /// What is put into it by hand passes the store's checks by.
-    ///
-    /// # Examples
-    ///
-    /// Logging a user out everywhere:
-    ///
-    /// ```
-    /// # use sundown::{Cache, actix_session_0_11::SundownActixStore};
-    /// let store = SundownActixStore::new(Cache::builder().max_entries(100_000))?;
-    /// let is_adas = |state: &std::collections::HashMap<String, String>| {
-    ///     state.get("user").is_some_and(|user| user == "\"ada\"")
-    /// };
-    /// let ended = store.cache().retain(|_, state| !is_adas(state));
-    /// assert_eq!(ended, 0);
-    /// # Ok::<(), sundown::BuildError>(())
-    /// ```
-    #[must_use]
-    pub fn cache(&self) -> &Cache<SessionId, SessionState> {
-        &self.sessions
-    }
-
-    fn put_new(&self, mut state: SessionState, ttl: Duration) -> Result<SessionKey, Refusal> {
-        let birth = self.lifespan.birth(birth_of(&state)?);
-        let lifetime = self.lifespan.lasting(ttl.whole_nanoseconds(), birth)?;
-        mark(&mut state, birth);
-        for _ in 0..MOST_KEYS {
-            let session_key = generate_session_key();
-            let key = SessionId::of(&session_key).ok_or(Refusal::Malformed)?;
-            match self.sessions.insert_if_absent(key, state, lifetime) {
-                Ok(()) => return Ok(session_key),
-                Err(rejected) => {
-                    let refusal = Refusal::from(&rejected);
-                    if refusal != Refusal::Taken {
-                        return Err(refusal);
-                    }
-                    state = rejected.into_parts().1;
-                }
-            }
-        }
-        Err(Refusal::Taken)
-    }
-
-    fn put_again(
-        &self,
-        key: SessionId,
-        mut state: SessionState,
-        ttl: Duration,
-    ) -> Result<(), Refusal> {
-        let known = self.sessions.read(&key, birth_of).ok_or(Refusal::Ended)??;
-        let birth = self.lifespan.birth(birth_of(&state)?.into_iter().chain(known));
-        let lifetime = self.lifetime_or_end(&key, ttl, birth)?;
-        mark(&mut state, birth);
-        self.sessions.replace(key, state, lifetime).map_err(|rejected| Refusal::from(&rejected))
-    }
-
-    fn prolong(&self, key: &SessionId, ttl: Duration) -> Result<(), Refusal> {
-        let Some(known) = self.sessions.read(key, birth_of) else { return Ok(()) };
-        let lifetime = self.lifetime_or_end(key, ttl, self.lifespan.birth(known?))?;
-        self.sessions.set_lifetime(key, lifetime);
-        Ok(())
-    }
-
-    /// The lifetime of a live session from now on; ends it if it has none left.
-    fn lifetime_or_end(
-        &self,
-        key: &SessionId,
-        ttl: Duration,
-        birth: Option<Birth>,
-    ) -> Result<Lifetime, Refusal> {
-        let lifetime = self.lifespan.lasting(ttl.whole_nanoseconds(), birth);
-        if matches!(lifetime, Err(Refusal::Past | Refusal::LivedOut)) {
-            self.sessions.discard(key);
-        }
-        lifetime
-    }
-}
-
-impl SessionStore for SundownActixStore {
-    /// A copy of a live session; a use of it.
-    async fn load(&self, session_key: &SessionKey) -> Result<Option<SessionState>, LoadError> {
-        let key = SessionId::of(session_key).ok_or(Refusal::Malformed);
-        let key = key.map_err(|refusal| LoadError::Deserialization(refusal.into()))?;
-        Ok(self.sessions.read(&key, SessionState::clone))
-    }
-
-    /// Puts a new session in, under a key that no live session has.
-    async fn save(&self, state: SessionState, ttl: &Duration) -> Result<SessionKey, SaveError> {
-        self.put_new(state, *ttl).map_err(SaveError::from)
-    }
-
-    /// Puts a session in place of the live one with its key. Fails if there is none.
-    async fn update(
-        &self,
-        session_key: SessionKey,
-        state: SessionState,
-        ttl: &Duration,
-    ) -> Result<SessionKey, UpdateError> {
-        let put = match SessionId::of(&session_key) {
-            Some(key) => self.put_again(key, state, *ttl).map(|()| session_key),
-            // Nobody was ever logged in here by that key.
-            None => self.put_new(state, *ttl),
-        };
-        put.map_err(UpdateError::from)
-    }
-
-    /// Gives a live session its lifetime anew, from now; a use of it.
-    ///
-    /// That it has ended is no error: there is nothing to lose.
-    async fn update_ttl(
-        &self,
-        session_key: &SessionKey,
-        ttl: &Duration,
-    ) -> Result<(), anyhow::Error> {
-        let key = SessionId::of(session_key);
-        key.map_or(Ok(()), |key| self.prolong(&key, *ttl)).map_err(anyhow::Error::from)
-    }
-
-    /// Ends a session. That there is none is no error.
-    async fn delete(&self, session_key: &SessionKey) -> Result<(), anyhow::Error> {
-        if let Some(key) = SessionId::of(session_key) {
-            self.sessions.discard(&key);
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for SundownActixStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SundownActixStore")
-            .field("sessions", &self.sessions)
-            .finish_non_exhaustive()
-    }
+pub fn restart_absolute_timeout(
+    session: &framework::Session,
+) -> Result<(), framework::SessionInsertError> {
+    session.insert(BIRTH_KEY, RESTART)
 }
 
 /// The key of a session in the cache: a secret, which `Debug` does not print.
@@ -309,6 +112,11 @@ impl SessionId {
     pub fn of(session_key: &SessionKey) -> Option<Self> {
         let bytes: [u8; KEY_BYTES] = session_key.as_ref().as_bytes().try_into().ok()?;
         bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
+    }
+
+    /// The key as actix-session has it.
+    fn to_key(self) -> SessionKey {
+        self.secret().to_owned().try_into().expect("64 letters are a key")
     }
 
     /// The key in clear text. Whoever has it has the session.
@@ -342,24 +150,47 @@ impl From<Refusal> for UpdateError {
     }
 }
 
-/// When the session was first created, if its state knows.
-fn birth_of(state: &SessionState) -> Result<Option<Birth>, Refusal> {
-    let Some(value) = state.get(BIRTH_KEY) else { return Ok(None) };
-    let millis = value.parse().map_err(|_| Refusal::NoBirth)?;
-    Ok(Some(Birth { millis }))
-}
+impl Kept for SessionState {
+    type Key = SessionId;
+    type Value = String;
 
-fn mark(state: &mut SessionState, birth: Option<Birth>) {
-    if let Some(birth) = birth {
-        state.insert(BIRTH_KEY.to_owned(), birth.millis.to_string());
+    fn draw_key() -> SessionId {
+        SessionId::of(&generate_session_key()).expect("actix-session's keys are 64 letters")
+    }
+
+    fn set_key(&mut self, _: &SessionId) {}
+
+    fn with(&self, pairs: Pairs<String>) -> Self {
+        pairs
+    }
+
+    fn pairs(&self) -> &Pairs<String> {
+        self
+    }
+
+    fn pairs_mut(&mut self) -> &mut Pairs<String> {
+        self
+    }
+
+    fn stated(&self) -> Result<Stated, Refusal> {
+        match self.get(BIRTH_KEY).map(String::as_str) {
+            None => Ok(Stated::Unknown),
+            // As JSON.
+            Some(text) if text.trim_matches('"') == RESTART => Ok(Stated::Now),
+            Some(text) => {
+                let millis = text.parse().map_err(|_| Refusal::NoBirth)?;
+                Ok(Stated::At(Birth { millis }))
+            }
+        }
+    }
+
+    fn mark(&mut self, birth: Birth) {
+        self.insert(BIRTH_KEY.to_owned(), birth.millis.to_string());
     }
 }
 
 /// How long actix-session makes its keys.
 const KEY_BYTES: usize = 64;
-
-/// So many keys in a row that are all taken are no accident.
-const MOST_KEYS: usize = 8;
 
 #[cfg(test)]
 mod tests;

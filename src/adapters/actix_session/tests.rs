@@ -1,11 +1,16 @@
 //! The store's rules, on the manual clock.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use pollster::block_on;
+use time::Duration;
 
+use super::framework::storage::{LoadError, SessionStore};
 use super::*;
+use crate::builder::Builder;
+use crate::cache::Cache;
 use crate::error::Reason;
+use crate::lifetime::LONGEST;
 use crate::platform::clock::ManualClock;
 use crate::reaper::Reaper;
 use crate::removal::OnFull;
@@ -95,7 +100,8 @@ fn renewing_the_key_does_not_reset_the_absolute_deadline() {
     let mut late = block_on(store.load(&key)).unwrap().expect("its hour is not over");
     clock.advance(std::time::Duration::from_millis(1));
     assert!(!is_live(&store, &key), "renewal has bought time");
-    assert_eq!(refusal(block_on(store.save(late.clone(), &HOUR))), Refusal::LivedOut);
+    let key = block_on(store.save(late.clone(), &HOUR)).unwrap();
+    assert!(!is_live(&store, &key), "it begins a second life");
     late.insert(BIRTH_KEY.into(), u64::MAX.to_string());
     let key = block_on(store.save(late, &(24 * HOUR))).unwrap();
     clock.advance(after(HOUR));
@@ -103,20 +109,79 @@ fn renewing_the_key_does_not_reset_the_absolute_deadline() {
 }
 
 #[test]
-fn a_late_update_does_not_bring_a_session_back() {
+fn the_absolute_timeout_begins_anew_at_log_in_where_the_application_says_so() {
     let clock = ManualClock::new();
-    let store = store(&clock);
-    let (logged_out, expired) = (saved(&store, HOUR), saved(&store, MINUTE));
-    block_on(store.delete(&logged_out)).unwrap();
-    clock.advance(after(MINUTE));
-    for key in [logged_out, expired] {
-        let late = block_on(store.update(same(&key), state("ada"), &HOUR));
-        assert_eq!(refusal(late), Refusal::Ended);
-        block_on(store.update_ttl(&key, &HOUR)).unwrap();
+    for is_said in [false, true] {
+        let store = SundownActixStore::new(builder(&clock).time_to_live(after(8 * HOUR))).unwrap();
+        let key = block_on(store.save(state("visitor"), &(24 * HOUR))).unwrap();
+        clock.advance(after(8 * HOUR - MINUTE));
+        let mut login = Request::of(&store, &key);
+        if is_said {
+            // As `restart_absolute_timeout`, by `Session::insert`.
+            login.set(BIRTH_KEY, &format!("\"{RESTART}\""));
+        }
+        block_on(store.delete(&login.key)).unwrap();
+        let key = block_on(store.save(login.state, &(24 * HOUR))).unwrap();
+        clock.advance(after(MINUTE));
+        assert_eq!(is_live(&store, &key), is_said);
+        clock.advance(after(8 * HOUR - MINUTE - MINUTE));
+        assert_eq!(is_live(&store, &key), is_said);
+        clock.advance(after(MINUTE));
         assert!(!is_live(&store, &key));
     }
-    store.cache().reap();
-    assert!(store.cache().is_empty(), "a session under another key");
+}
+
+#[test]
+fn an_update_of_what_was_logged_out_is_refused() {
+    let store = store(&ManualClock::new());
+    let key = saved(&store, HOUR);
+    block_on(store.delete(&key)).unwrap();
+    let late = block_on(store.update(same(&key), state("ada"), &HOUR));
+    assert_eq!(refusal(late), Refusal::LoggedOut);
+    block_on(store.update_ttl(&key, &HOUR)).unwrap();
+    assert!(!is_live(&store, &key) && store.cache().is_empty());
+    assert_eq!(store.cache().stats().rejections.absent, 1);
+    // Nor does it help to log others out that never were.
+    for _ in 0..70_000 {
+        block_on(store.delete(&generate_session_key())).unwrap();
+    }
+    let late = block_on(store.update(key, state("ada"), &HOUR));
+    assert_eq!(refusal(late), Refusal::LoggedOut);
+}
+
+#[test]
+fn an_update_of_what_ran_out_or_was_evicted_gets_a_new_key() {
+    let clock = ManualClock::new();
+    let builder = builder(&clock).max_entries(2).time_to_idle(after(10 * MINUTE));
+    let store = SundownActixStore::new(builder).unwrap();
+    let end: [&dyn Fn(); 3] =
+        [&|| clock.advance(after(MINUTE)), &|| clock.advance(after(10 * MINUTE)), &|| {
+            clock.advance(after(MINUTE / 2));
+            let _others = [saved(&store, HOUR), saved(&store, HOUR)];
+        }];
+    for (end, ttl) in end.into_iter().zip([MINUTE, HOUR, HOUR]) {
+        let old = saved(&store, ttl);
+        end();
+        assert!(!is_live(&store, &old));
+        let new = block_on(store.update(same(&old), state("bob"), &HOUR)).unwrap();
+        assert!(new.as_ref() != old.as_ref() && !is_live(&store, &old));
+        assert_eq!(block_on(store.load(&new)).unwrap(), Some(state("bob")));
+    }
+    // As actix-session's own test of its Redis store: a key that never was.
+    let never = generate_session_key();
+    let new = block_on(store.update(same(&never), SessionState::new(), &Duration::SECOND)).unwrap();
+    assert_ne!(new.as_ref(), never.as_ref());
+}
+
+#[test]
+fn a_new_key_does_not_outlive_the_absolute_deadline_either() {
+    let clock = ManualClock::new();
+    let store = SundownActixStore::new(builder(&clock).time_to_live(after(HOUR))).unwrap();
+    let key = saved(&store, 24 * HOUR);
+    let late = block_on(store.load(&key)).unwrap().unwrap();
+    clock.advance(after(HOUR));
+    let key = block_on(store.update(key, late, &HOUR)).unwrap();
+    assert!(!is_live(&store, &key));
 }
 
 #[test]
@@ -134,7 +199,7 @@ fn an_update_that_a_logout_overtakes_does_not_log_the_user_in_again() {
     let key = saved(&store, HOUR);
     logout.set(store.clone()).unwrap();
     let late = block_on(store.update(same(&key), state("ada"), &HOUR));
-    assert_eq!(refusal(late), Refusal::Ended);
+    assert_eq!(refusal(late), Refusal::LoggedOut);
     assert!(!is_live(&store, &key) && store.cache().is_empty());
 }
 
@@ -161,18 +226,13 @@ fn bad_input_is_refused_and_nothing_is_lost() {
     let key = saved(&store, HOUR);
     let corrupt = SessionState::from([(BIRTH_KEY.to_owned(), "yesterday".to_owned())]);
     let heavy: SessionState = (0..9).map(|n| (n.to_string(), String::new())).collect();
-    let refused = [
-        (state("bob"), Duration::MAX, Refusal::Overlong),
-        (state("bob"), Duration::days(3_661), Refusal::Overlong),
-        (corrupt, HOUR, Refusal::NoBirth),
-        (heavy, HOUR, Refusal::NotTaken(Reason::TooHeavy)),
-    ];
+    let refused =
+        [(corrupt, HOUR, Refusal::NoBirth), (heavy, HOUR, Refusal::NotTaken(Reason::TooHeavy))];
     for (state, ttl, why) in refused {
         assert_eq!(refusal(block_on(store.save(state.clone(), &ttl))), why);
         assert_eq!(refusal(block_on(store.update(same(&key), state, &ttl))), why);
         assert!(is_live(&store, &key) && store.cache().len() == 1, "{why}");
     }
-    assert!(block_on(store.update_ttl(&key, &Duration::MAX)).is_err() && is_live(&store, &key));
     saved(&store, HOUR);
     saved(&store, HOUR);
     let full = block_on(store.save(state("bob"), &HOUR));
@@ -186,14 +246,139 @@ fn bad_input_is_refused_and_nothing_is_lost() {
 fn a_lifetime_that_is_not_positive_ends_the_session() {
     let store = store(&ManualClock::new());
     for ttl in [Duration::ZERO, -HOUR, Duration::MIN] {
-        assert_eq!(refusal(block_on(store.save(state("ada"), &ttl))), Refusal::Past);
-        let key = saved(&store, HOUR);
-        let late = block_on(store.update(same(&key), state("ada"), &ttl));
-        assert_eq!(refusal(late), Refusal::Past);
+        let key = block_on(store.save(state("ada"), &ttl)).unwrap();
         assert!(!is_live(&store, &key));
         let key = saved(&store, HOUR);
-        assert!(block_on(store.update_ttl(&key, &ttl)).is_err() && !is_live(&store, &key));
+        block_on(store.update(same(&key), state("ada"), &ttl)).unwrap();
+        assert!(!is_live(&store, &key));
+        let key = saved(&store, HOUR);
+        block_on(store.update_ttl(&key, &ttl)).unwrap();
+        assert!(!is_live(&store, &key));
     }
+}
+
+#[test]
+fn an_overlong_lifetime_counts_as_the_longest() {
+    for ttl in [Duration::MAX, Duration::days(3_661)] {
+        let clock = ManualClock::new();
+        let store = store(&clock);
+        let created = saved(&store, ttl);
+        let updated = saved(&store, HOUR);
+        let updated = block_on(store.update(updated, state("bob"), &ttl)).unwrap();
+        let prolonged = saved(&store, HOUR);
+        block_on(store.update_ttl(&prolonged, &ttl)).unwrap();
+        clock.advance(LONGEST - std::time::Duration::from_nanos(1));
+        let keys = [created, updated, prolonged];
+        assert!(keys.iter().all(|key| is_live(&store, key)));
+        clock.advance(std::time::Duration::from_nanos(1));
+        assert!(!keys.iter().any(|key| is_live(&store, key)));
+    }
+}
+
+/// As the middleware does it: the key that it loads by is the one that it updates.
+struct Request {
+    key: SessionKey,
+    state: SessionState,
+}
+
+impl Request {
+    fn of(store: &SundownActixStore, key: &SessionKey) -> Self {
+        let key = same(key);
+        let loaded = block_on(store.load(&key)).unwrap().expect("it is live");
+        // Moved into a map of the middleware's own.
+        let mut state = SessionState::new();
+        state.extend(loaded);
+        Self { key, state }
+    }
+
+    fn set(&mut self, name: &str, json: &str) {
+        self.state.insert(name.to_owned(), json.to_owned());
+    }
+
+    fn update(self, store: &SundownActixStore) -> Result<SessionKey, UpdateError> {
+        block_on(store.update(self.key, self.state, &HOUR))
+    }
+
+    /// As after `Session::renew`.
+    fn renew(self, store: &SundownActixStore) -> Result<SessionKey, SaveError> {
+        block_on(store.delete(&self.key)).unwrap();
+        block_on(store.save(self.state, &HOUR))
+    }
+}
+
+#[test]
+fn requests_side_by_side_lose_nothing_and_bring_nothing_back() {
+    let store = store(&ManualClock::new());
+    let key = saved(&store, HOUR);
+    let (mut one, mut two) = (Request::of(&store, &key), Request::of(&store, &key));
+    one.set("cart", "8");
+    two.set("theme", "\"dark\"");
+    one.update(&store).unwrap();
+    two.update(&store).unwrap();
+    let now = Request::of(&store, &key).state;
+    assert_eq!((&*now["cart"], &*now["theme"]), ("8", "\"dark\""));
+
+    let (mut out, mut other) = (Request::of(&store, &key), Request::of(&store, &key));
+    out.state.remove("user");
+    other.set("theme", "\"light\"");
+    out.update(&store).unwrap();
+    other.update(&store).unwrap();
+    let now = Request::of(&store, &key).state;
+    assert_eq!((now.get("user"), &*now["theme"]), (None, "\"light\""));
+}
+
+#[test]
+fn a_log_out_is_final_also_for_a_request_that_renews_the_key() {
+    let store = store(&ManualClock::new());
+    let key = saved(&store, HOUR);
+    let (mut slow, out) = (Request::of(&store, &key), Request::of(&store, &key));
+    slow.set("theme", "1");
+    block_on(store.delete(&out.key)).unwrap();
+    let new = slow.renew(&store).unwrap();
+    let state = Request::of(&store, &new).state;
+    assert_eq!(state, SessionState::from([("theme".to_owned(), "1".to_owned())]));
+    // The next request on this thread is another one.
+    let key = saved(&store, HOUR);
+    assert_eq!(Request::of(&store, &key).state, self::state("ada"));
+}
+
+#[test]
+fn a_new_key_keeps_the_sessions_room_in_a_full_cache_that_rejects() {
+    let builder = builder(&ManualClock::new()).max_entries(2).on_full(OnFull::Reject);
+    let store = SundownActixStore::new(builder).unwrap();
+    let (key, _other) = (saved(&store, HOUR), saved(&store, HOUR));
+    let login = Request::of(&store, &key);
+    block_on(store.delete(&login.key)).unwrap();
+    // Another worker.
+    std::thread::scope(|scope| {
+        let thief = || refusal(block_on(store.save(state("bob"), &HOUR)));
+        assert_eq!(scope.spawn(thief).join().unwrap(), Refusal::NotTaken(Reason::Full));
+    });
+    let new = block_on(store.save(login.state, &HOUR)).unwrap();
+    assert!(is_live(&store, &new));
+    assert_eq!(store.cache().stats().rejections.full, 1);
+}
+
+#[test]
+fn a_session_that_grew_too_heavy_for_a_new_key_stays_what_it_was() {
+    let builder = builder(&ManualClock::new()).max_weight(3);
+    let store = SundownActixStore::new(builder.weigher(|_, state| state.len() as u64)).unwrap();
+    let heavy = |request: &mut Request| {
+        for n in 0..9 {
+            request.set(&n.to_string(), "0");
+        }
+    };
+    let key = saved(&store, HOUR);
+    let mut login = Request::of(&store, &key);
+    heavy(&mut login);
+    assert_eq!(refusal(login.renew(&store)), Refusal::NotTaken(Reason::TooHeavy));
+    assert_eq!(Request::of(&store, &key).state, state("ada"));
+    // A log-out stays one, whatever comes next on the thread.
+    let mut out = Request::of(&store, &key);
+    out.state.clear();
+    heavy(&mut out);
+    assert_eq!(refusal(out.renew(&store)), Refusal::NotTaken(Reason::TooHeavy));
+    assert!(!is_live(&store, &key));
 }
 
 #[test]

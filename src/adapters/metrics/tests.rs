@@ -87,6 +87,7 @@ fn every_figure_is_published_under_its_name() {
     cache.get("secret-3");
     cache.get("nobody");
     cache.insert("secret-5", 51).unwrap_err();
+    cache.replace("secret-5", 5, crate::lifetime::Lifetime::default()).unwrap_err();
     let lifetime = crate::lifetime::Lifetime::default().live(Duration::from_secs(1));
     cache.insert_for("secret-6", 5, lifetime).unwrap();
     clock.advance(Duration::from_millis(3_500));
@@ -109,7 +110,11 @@ fn every_figure_is_published_under_its_name() {
         assert_eq!(lag, 2.5);
     }
     assert_eq!(told.total("sundown_created_total{cache=web}"), 5);
-    assert_eq!(told.total("sundown_rejected_total{cache=web}"), 1);
+    let rejected = [("too_heavy", 1), ("full", 0), ("occupied", 0), ("absent", 1), ("closed", 0)];
+    for (reason, count) in rejected {
+        let series = format!("sundown_rejected_total{{cache=web,reason={reason}}}");
+        assert_eq!(told.total(&series), count, "{reason}");
+    }
     assert_eq!(told.total("sundown_hits_total{cache=web}"), 1);
     assert_eq!(told.total("sundown_misses_total{cache=web}"), 1);
     let removed = [("expired", 1), ("evicted", 1), ("removed", 1), ("idle", 0), ("closed", 0)];

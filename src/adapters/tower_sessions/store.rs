@@ -1,35 +1,28 @@
-//! The store, in the words of whichever version the parent imports as `framework`.
+//! The store itself, in the words of whichever version the parent imports as `framework`.
 //!
-//! tower-sessions asks a store for four things, and two of them are traps. `save` is called by
-//! requests that loaded a session some time ago, so it must not bring back one that another request
-//! has deleted since. `cycle_id` deletes the session at once and creates it anew with the response,
-//! so what the store knew of it is gone unless it travels in the record.
-//!
-//! S1. As a *store*, only `create` makes a session live: `save` replaces a live one or fails. Both
-//!     are one atomic call of the cache.
-//! S2. As a *cache* in front of another store, `save` must also fill, and then what was deleted has
-//!     to be remembered: `delete` leaves a tombstone *before* it removes, `save` looks for one
-//!     *after* it has inserted and takes its insertion back, and `load` looks after it has read. So
-//!     no `load` that begins after a `delete` has returned shows the session while the tombstone
-//!     stands, whatever saves are under way.
+//! tower-sessions loads a session when a request first asks for it, and saves it with the response.
+//! `Session::cycle_id` deletes the session at once and creates it anew with the response; `flush`
+//! deletes it, and what is inserted after that is created anew as well. What follows from that is in
+//! `keeper.rs`; here, records and dates are turned into its terms.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::behind::{Behind, Front};
 use super::framework::SessionStore;
 use super::framework::session::{Id, Record};
 use super::framework::session_store::{Error, ExpiredDeletion, Result};
 use super::weight::record_bytes;
 use crate::adapters::footprint::weighed_in_bytes;
-use crate::adapters::lifespan::{BIRTH_KEY, Birth, Lifespan, wall_ns};
+use crate::adapters::keeper::{Descent, Keeper, Kept, Saved};
+use crate::adapters::lifespan::{BIRTH_KEY, Birth, RESTART, Stated, wall_ns};
+use crate::adapters::merge::Pairs;
 use crate::adapters::refusal::Refusal;
 use crate::builder::Builder;
 use crate::cache::Cache;
-use crate::error::BuildError;
-use crate::lifetime::Lifetime;
+use crate::error::{BuildError, Reason};
 
 /// A session store for tower-sessions that keeps the cache's promises: every session is gone when
 /// its time is up, and its memory is back, whether or not another request comes.
@@ -41,33 +34,56 @@ use crate::lifetime::Lifetime;
 ///
 /// Clones are handles of one store. Neither `Debug` nor any error prints an id or a record.
 ///
+/// # Ids
+///
+/// Every session lives under an id that the store has drawn itself: `create` takes none from its
+/// caller, and `save` makes none live. So an id that someone has planted never becomes a session.
+///
+/// # Requests side by side
+///
+/// A save does to the session what its request has done to its copy. Where two requests load a session
+/// and both save, what each has changed is kept, the later save of one name wins, and what one has
+/// removed the other does not bring back.
+///
+/// A log-out is final. A request that has loaded the session before can neither save it nor carry it
+/// over to a new id; of its data only what the request itself has put in then lives on, under an id of
+/// its own. What a request has made of the session by `cycle_id` before another one logs out is logged
+/// out with it.
+///
+/// The store remembers for this what its sessions were, in hashes, when they were last changed: for an
+/// hour, of the 65,536 latest changes; and that they were deleted: for an hour, of at least as many
+/// as the cache has room for. Where a request takes longer, a save that cannot tell what it would
+/// overwrite fails (in a cache with a time to live).
+///
+/// The copies that it hands out must come back as they are, not serialized and read again: do not put
+/// another cache in front of it.
+///
 /// # Clocks
 ///
 /// `expiry_date` is a date on the wall clock. It is turned into a span when the session is saved,
 /// and from then on the cache's clock counts: setting the wall clock does not move any deadline. A
-/// suspended machine may stop that clock; see [`Clock::boottime`](crate::Clock::boottime).
+/// date in the past ends the session; one over ten years ahead counts as ten years. A suspended
+/// machine may stop that clock; see [`Clock::boottime`](crate::Clock::boottime).
 ///
 /// # Locking
 ///
 /// None of its own; see [`Cache`]. No call ever awaits anything: `load` takes no lock, the others
-/// take the lock of one shard for a short time.
+/// take the locks of a few shards, one after the other, for a short time.
 ///
 /// # Errors
 ///
-/// `create` and `save` fail with `Error::Backend`, and say why, where
+/// `create` and `save` fail with `Error::Backend`, and say why, where the cache does not take the
+/// session: it is full and rejects, the session is too heavy, or the cache is closed. A handler that
+/// calls `session.save().await?` itself can tell its user; else the middleware answers with status 500.
+/// [`Stats::rejections`](crate::Stats::rejections) counts these, and with the feature `tracing` there is
+/// an event for each kind, once a minute.
 ///
-/// - the expiry date has passed, or lies over ten years ahead;
-/// - the cache's time to live has passed since the session was first created;
-/// - the cache does not take the session: too heavy, full and rejecting, or closed;
-/// - `save` would bring a session back that has ended (deleted, expired or evicted).
+/// They fail with `Error::Decode` where the record's time of creation is corrupt. Nothing is lost by a
+/// failure: a live session stays as it was, also where `cycle_id` was to give it a new id (within 10 s).
 ///
-/// They fail with `Error::Decode` where the record's time of creation is corrupt. Nothing is lost
-/// by a failure: a live session stays as it was, unless the date or the time to live says that it
-/// has ended. `load` and `delete_expired` do not fail; `delete` does not either, but where a
-/// [cache](Self::caching) has no room to note the deletion down, and then the session is gone.
-///
-/// A request that fails to save because its session was deleted meanwhile is answered by the
-/// middleware with status 500; that is the price of not logging the user in again.
+/// To save what has ended, by a log-out, by its time or by eviction, is no error and does nothing: had
+/// the save come a moment earlier, nothing would be left of it either. `load`, `delete` and
+/// `delete_expired` do not fail.
 ///
 /// # Examples
 ///
@@ -93,10 +109,9 @@ use crate::lifetime::Lifetime;
 /// ```
 #[derive(Clone)]
 pub struct SundownStore {
-    sessions: Cache<Id, Record>,
-    /// What was deleted lately, where others may bring it back (S2).
-    tombstones: Option<Cache<Id, ()>>,
-    lifespan: Arc<Lifespan>,
+    keeper: Arc<Keeper<Record>>,
+    /// Where the truth is, if not in the cache.
+    behind: Option<Arc<Behind>>,
     /// The wall clock, in nanoseconds since 1970.
     wall: fn() -> i128,
 }
@@ -130,52 +145,73 @@ impl SundownStore {
         Self::by_wall(builder, wall_ns)
     }
 
-    /// A cache in front of another store: what to give to `CachingSessionStore` as its first part.
+    /// A store in front of another one, a database for instance, which keeps the truth.
     ///
-    /// Here `save` also takes sessions in that it does not know, for so the sessions of the store
-    /// behind come in. For an hour after it has deleted a session it does not take it back, so that
-    /// a request which loaded it before cannot: such a `save` fails. It remembers the last 65,536
-    /// deletions, in a second cache with a reaper like the first one's. A session that the cache
-    /// refuses is not left in it as it was before, for the store behind may have it by then.
+    /// A load is answered from the cache, and by the store behind if it is not there. Everything else
+    /// is done there first, and then in the cache; where that fails, or the request is given up, the
+    /// cache has no copy of the session any more. What a slow load has read is not put in if a save
+    /// or a log-out has come meanwhile. That the cache has no room, or a session is too heavy for it, is
+    /// no error. All else is as with [`new`](Self::new): own ids, final log-outs, merged saves.
+    ///
+    /// What ends here has ended, also by the cache's times to live and to idle, and by
+    /// [`discard`](Cache::discard), [`retain`](Cache::retain) or [`clear`](Cache::clear) of
+    /// [`cache`](Self::cache): it is deleted in the store behind by one of the calls that follow. A
+    /// deletion that fails there is an error, and is tried again by later calls; meanwhile the session
+    /// is served by none. For both timeouts to hold over restarts and evictions, birth and last use
+    /// travel in the sessions' data, as `sundown.created` and `sundown.used`, in milliseconds since 1970.
+    /// Of uses the store behind is told by a save, eight times in a time to idle at most; so what was
+    /// evicted may end by an eighth of it too early.
+    ///
+    /// **One process** may be in front of a store. A second one would not hear of the first one's
+    /// log-outs and changes until its own copy is gone.
+    ///
+    /// A write that was given up may still reach a database, after a deletion even. For an hour after
+    /// it this process serves nothing of the session, and deletes what it finds of it.
+    ///
+    /// # Locking
+    ///
+    /// Saves of one session wait for each other, nothing else waits. No lock is held over an await of the
+    /// store behind but that.
     ///
     /// # Errors
     ///
-    /// As [`Builder::build`](crate::Builder::build).
+    /// As [`Builder::build`](crate::Builder::build). The store's calls fail as those of the store behind.
     ///
     /// # Examples
     ///
     /// ```
     #[doc = example_imports!()]
     /// use std::sync::Arc;
-    /// use tower_sessions::{CachingSessionStore, Session};
+    /// use tower_sessions::{Session, SessionStore};
     ///
     /// # pollster::block_on(async {
-    /// // The second part would be a database.
-    /// let behind = SundownStore::new(Cache::builder().max_entries(100_000))?;
-    /// let cache = SundownStore::caching(Cache::builder().max_entries(1_000))?;
-    /// let store = CachingSessionStore::new(cache.clone(), behind);
+    /// // For want of a database.
+    /// let db = SundownStore::new(Cache::builder().max_entries(100_000))?;
+    /// let store = SundownStore::in_front_of(Cache::builder().max_entries(1_000), db.clone())?;
     ///
-    /// let session = Session::new(None, Arc::new(store), None);
+    /// let session = Session::new(None, Arc::new(store.clone()), None);
     /// session.insert("user", "ada").await?;
     /// session.save().await?;
-    /// assert_eq!(cache.cache().len(), 1);
+    /// let id = session.id().unwrap();
+    /// assert!(store.cache().contains_key(&id) && db.load(&id).await?.is_some());
+    /// session.flush().await?;
+    /// assert!(store.load(&id).await?.is_none() && db.load(&id).await?.is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub fn caching(builder: Builder<Id, Record>) -> std::result::Result<Self, BuildError> {
-        let tombstones = Cache::builder()
-            .max_entries(MOST_TOMBSTONES)
-            .time_to_live(TOMBSTONE_AGE)
-            .clock(builder.clock.clone())
-            .reaper(builder.reaper)
-            .build()?;
-        Ok(Self { tombstones: Some(tombstones), ..Self::new(builder)? })
+    pub fn in_front_of(
+        builder: Builder<Id, Record>,
+        behind: impl SessionStore,
+    ) -> std::result::Result<Self, BuildError> {
+        Self::in_front_by_wall(builder, Arc::new(behind), wall_ns)
     }
 
     /// The cache with the sessions, to look at its [`Stats`](crate::Stats) or to end sessions by
     /// hand.
     ///
-    /// What is put into it by hand passes the store's checks by.
+    /// What is put into it by hand passes the store's checks by. What is removed by hand has ended for
+    /// every save; only a request under way that gives it a new id carries its copy over, which it
+    /// cannot after `delete`.
     ///
     /// # Examples
     ///
@@ -190,7 +226,7 @@ impl SundownStore {
     /// ```
     #[must_use]
     pub fn cache(&self) -> &Cache<Id, Record> {
-        &self.sessions
+        self.keeper.sessions()
     }
 
     fn by_wall(
@@ -198,124 +234,73 @@ impl SundownStore {
         wall: fn() -> i128,
     ) -> std::result::Result<Self, BuildError> {
         let builder = weighed_in_bytes(builder, record_bytes);
-        let lifespan = Arc::new(Lifespan::of(&builder, wall())?);
-        Ok(Self { sessions: builder.build()?, tombstones: None, lifespan, wall })
+        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall())?), behind: None, wall })
     }
 
-    fn put_new(&self, record: &mut Record) -> std::result::Result<(), Refusal> {
-        let birth = self.lifespan.birth(birth_of(record)?);
-        let lifetime = self.lifetime(record, birth)?;
-        let mut fresh = born_at(record, birth);
-        for _ in 0..MOST_IDS {
-            let id = fresh.id;
-            match self.sessions.insert_if_absent(id, fresh, lifetime) {
-                Ok(()) => {
-                    self.keep_buried(&id)?;
-                    record.id = id;
-                    mark(record, birth);
-                    return Ok(());
-                }
-                Err(rejected) => {
-                    let refusal = Refusal::from(&rejected);
-                    // The store behind a cache has settled on the id: another one would be of use
-                    // to nobody.
-                    if refusal != Refusal::Taken || self.tombstones.is_some() {
-                        return Err(refusal);
-                    }
-                    fresh = rejected.into_parts().1;
-                    fresh.id = Id::default();
-                }
-            }
-        }
-        Err(Refusal::Taken)
+    fn in_front_by_wall(
+        builder: Builder<Id, Record>,
+        db: Arc<dyn SessionStore>,
+        wall: fn() -> i128,
+    ) -> std::result::Result<Self, BuildError> {
+        let builder = weighed_in_bytes(builder, record_bytes);
+        let (builder, behind) = Behind::of(builder, db)?;
+        let keeper = Arc::new(Keeper::of_copies(builder, wall())?);
+        Ok(Self { keeper, behind: Some(Arc::new(behind)), wall })
     }
 
-    fn put_again(&self, record: &Record) -> std::result::Result<(), Refusal> {
-        let put = self.try_put_again(record);
-        let is_over = matches!(put, Err(Refusal::Past | Refusal::LivedOut));
-        // What the store behind a cache has by now must not be hidden by what the cache had.
-        if is_over || (put.is_err() && self.tombstones.is_some()) {
-            self.sessions.discard(&record.id);
-        }
-        put
-    }
-
-    fn try_put_again(&self, record: &Record) -> std::result::Result<(), Refusal> {
-        let known = self.sessions.read(&record.id, birth_of);
-        if known.is_none() && self.tombstones.is_none() {
-            return Err(Refusal::Ended);
-        }
-        let known = known.transpose()?.flatten();
-        let birth = self.lifespan.birth(birth_of(record)?.into_iter().chain(known));
-        let lifetime = self.lifetime(record, birth)?;
-        self.put(born_at(record, birth), lifetime)
+    fn front(&self) -> Option<Front<'_>> {
+        self.behind.as_ref().map(|behind| behind.front(&self.keeper, (self.wall)()))
     }
 
     /// How long a session may live from now on; the one place where dates become spans.
-    fn lifetime(
-        &self,
-        record: &Record,
-        birth: Option<Birth>,
-    ) -> std::result::Result<Lifetime, Refusal> {
-        let date_ns = record.expiry_date.unix_timestamp_nanos();
-        self.lifespan.lasting(date_ns - (self.wall)(), birth)
-    }
-
-    fn put(&self, fresh: Record, lifetime: Lifetime) -> std::result::Result<(), Refusal> {
-        let id = fresh.id;
-        let put = match self.tombstones {
-            None => self.sessions.replace(id, fresh, lifetime),
-            Some(_) => self.sessions.insert_for(id, fresh, lifetime),
-        };
-        put.map_err(|rejected| Refusal::from(&rejected))?;
-        self.keep_buried(&id)
-    }
-
-    /// Takes a session out again that was put in after it had been deleted (S2).
-    fn keep_buried(&self, id: &Id) -> std::result::Result<(), Refusal> {
-        if self.is_buried(id) {
-            self.sessions.discard(id);
-            return Err(Refusal::Ended);
-        }
-        Ok(())
-    }
-
-    fn is_buried(&self, id: &Id) -> bool {
-        self.tombstones.as_ref().is_some_and(|tombstones| tombstones.contains_key(id))
+    fn span_ns(&self, record: &Record) -> i128 {
+        record.expiry_date.unix_timestamp_nanos() - (self.wall)()
     }
 }
 
 #[async_trait]
 impl SessionStore for SundownStore {
-    /// Puts a new session in, under another id if its own is a live session's; never over one.
-    ///
-    /// As a [cache](SundownStore::caching) it fails then, for the id has been settled on.
+    /// Puts a new session in, under an id that it draws itself and writes into the record.
     async fn create(&self, record: &mut Record) -> Result<()> {
-        self.put_new(record).map_err(Error::from)
+        if let Some(front) = self.front() {
+            return front.create(record).await;
+        }
+        let span_ns = self.span_ns(record);
+        self.keeper.create(record, span_ns, Descent::Copy)?;
+        Ok(())
     }
 
-    /// Puts a session in place of the live one with its id, and lets it live until its expiry date.
-    ///
-    /// Fails if there is none. As a [cache](SundownStore::caching) it takes the session in then,
-    /// unless it has been deleted.
+    /// Does to the live session with the record's id what was done to the record since it was loaded,
+    /// and lets it live until its expiry date. Does nothing if there is none.
     async fn save(&self, record: &Record) -> Result<()> {
-        self.put_again(record).map_err(Error::from)
+        if let Some(front) = self.front() {
+            if !front.save(record).await? {
+                self.keeper.leave_out(Refusal::NotTaken(Reason::Absent));
+            }
+            return Ok(());
+        }
+        let saved = self.keeper.save(&record.id, record, self.span_ns(record), None)?;
+        if saved == Saved::Gone {
+            self.keeper.leave_out(Refusal::NotTaken(Reason::Absent));
+        }
+        Ok(())
     }
 
     /// A copy of a live session; a use of it.
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        let record = self.sessions.read(id, Record::clone);
-        Ok(record.filter(|_| !self.is_buried(id)))
+        match self.front() {
+            Some(front) => front.load(id).await,
+            None => Ok(self.keeper.load(id)),
+        }
     }
 
     /// Ends a session. That there is none is no error.
     async fn delete(&self, id: &Id) -> Result<()> {
-        let buried = match &self.tombstones {
-            Some(tombstones) => tombstones.insert(*id, ()),
-            None => Ok(()),
-        };
-        self.sessions.discard(id);
-        buried.map_err(|rejected| Refusal::from(&rejected).into())
+        if let Some(front) = self.front() {
+            return front.delete(id).await;
+        }
+        self.keeper.end(id);
+        Ok(())
     }
 }
 
@@ -323,9 +308,10 @@ impl SessionStore for SundownStore {
 impl ExpiredDeletion for SundownStore {
     /// Frees what has expired, now and on this thread; with a reaper's thread there is no need to.
     async fn delete_expired(&self) -> Result<()> {
-        self.sessions.reap();
-        if let Some(tombstones) = &self.tombstones {
-            tombstones.reap();
+        self.keeper.reap();
+        if let (Some(behind), Some(front)) = (&self.behind, self.front()) {
+            behind.reap();
+            front.bury_some().await;
         }
         Ok(())
     }
@@ -334,8 +320,8 @@ impl ExpiredDeletion for SundownStore {
 impl fmt::Debug for SundownStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SundownStore")
-            .field("sessions", &self.sessions)
-            .field("is_cache", &self.tombstones.is_some())
+            .field("sessions", self.keeper.sessions())
+            .field("is_in_front", &self.behind.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -349,35 +335,57 @@ impl From<Refusal> for Error {
     }
 }
 
-/// When the session was first created, if its record knows.
-fn birth_of(record: &Record) -> std::result::Result<Option<Birth>, Refusal> {
-    let Some(value) = record.data.get(BIRTH_KEY) else { return Ok(None) };
-    let millis = value.as_u64().ok_or(Refusal::NoBirth)?;
-    Ok(Some(Birth { millis }))
-}
+impl Kept for Record {
+    type Key = Id;
+    type Value = serde_json::Value;
 
-fn mark(record: &mut Record, birth: Option<Birth>) {
-    if let Some(birth) = birth {
-        record.data.insert(BIRTH_KEY.to_owned(), birth.millis.into());
+    fn draw_key() -> Id {
+        Id::default()
+    }
+
+    fn set_key(&mut self, id: &Id) {
+        self.id = *id;
+    }
+
+    fn with(&self, data: Pairs<serde_json::Value>) -> Self {
+        Self { id: self.id, data, expiry_date: self.expiry_date }
+    }
+
+    fn pairs(&self) -> &Pairs<serde_json::Value> {
+        &self.data
+    }
+
+    fn pairs_mut(&mut self) -> &mut Pairs<serde_json::Value> {
+        &mut self.data
+    }
+
+    fn stated(&self) -> std::result::Result<Stated, Refusal> {
+        match self.data.get(BIRTH_KEY) {
+            None => Ok(Stated::Unknown),
+            Some(value) if value == RESTART => Ok(Stated::Now),
+            Some(value) => {
+                let millis = value.as_u64().ok_or(Refusal::NoBirth)?;
+                Ok(Stated::At(Birth { millis }))
+            }
+        }
+    }
+
+    fn mark(&mut self, birth: Birth) {
+        self.data.insert(BIRTH_KEY.to_owned(), birth.millis.into());
     }
 }
-
-fn born_at(record: &Record, birth: Option<Birth>) -> Record {
-    let mut fresh = record.clone();
-    mark(&mut fresh, birth);
-    fresh
-}
-
-/// So many ids in a row that are all taken are no accident.
-const MOST_IDS: usize = 8;
-
-/// How many deletions a cache remembers: about 8 MB of them at most.
-const MOST_TOMBSTONES: usize = 65_536;
-
-/// How long a cache remembers a deletion: longer than any request should take.
-const TOMBSTONE_AGE: Duration = Duration::from_secs(3_600);
 
 #[cfg(test)]
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "model_tests.rs"]
+mod model_tests;
+
+#[cfg(test)]
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "behind_tests.rs"]
+mod behind_tests;

@@ -8,17 +8,30 @@ use tower_sessions_core_0_14 as framework;
 /// What the shared source's examples are compiled against.
 macro_rules! example_imports {
     () => {
-        "use sundown::{Cache, tower_sessions_0_14::{SundownStore, record_bytes}};\n\
+        "use sundown::{Cache, tower_sessions_0_14::{SundownStore, record_bytes, restart_absolute_timeout}};\n\
          # use tower_sessions_core_0_14 as tower_sessions;"
     };
 }
 
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "behind.rs"]
+mod behind;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "flights.rs"]
+mod flights;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "graves.rs"]
+mod graves;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "store.rs"]
 mod store;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "timeout.rs"]
+mod timeout;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "weight.rs"]
 mod weight;
 
 pub use store::SundownStore;
+pub use timeout::restart_absolute_timeout;
 pub use weight::record_bytes;

@@ -15,7 +15,7 @@ use crate::platform::clock::ManualClock;
 use crate::reaper::Reaper;
 
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<(Level, String)>>>);
+pub(crate) struct Told(Arc<Mutex<Vec<(Level, String)>>>);
 
 struct Fields(String);
 
@@ -47,7 +47,7 @@ impl Subscriber for Told {
 }
 
 impl Told {
-    fn take(&self) -> Vec<(Level, String)> {
+    pub(crate) fn take(&self) -> Vec<(Level, String)> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }

@@ -1,5 +1,5 @@
-//! tower-sessions 0.14's own `route_tests!`, unchanged: sundown as the store, as the cache in front
-//! of their memory store, and as the store behind it. `../run` brings the macro.
+//! tower-sessions 0.14's own `route_tests!`, unchanged: sundown as the store, in front of their
+//! memory store, and behind it. `../run` brings the macro.
 
 extern crate tower_sessions_0_14 as tower_sessions;
 

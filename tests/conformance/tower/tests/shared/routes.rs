@@ -2,7 +2,7 @@
 
 use sundown::Cache;
 use time::Duration;
-use tower_sessions::{CachingSessionStore, MemoryStore, SessionManagerLayer};
+use tower_sessions::{CachingSessionStore, MemoryStore, SessionManagerLayer, SessionStore};
 
 use crate::SundownStore;
 use crate::common::build_app;
@@ -11,8 +11,8 @@ fn store() -> SundownStore {
     SundownStore::new(Cache::builder().max_entries(1_000)).unwrap()
 }
 
-fn cache() -> SundownStore {
-    SundownStore::caching(Cache::builder().max_entries(1_000)).unwrap()
+fn in_front_of(behind: impl SessionStore) -> SundownStore {
+    SundownStore::in_front_of(Cache::builder().max_entries(1_000), behind).unwrap()
 }
 
 macro_rules! stands {
@@ -35,6 +35,6 @@ macro_rules! stands {
 }
 
 stands!(as_the_store, store());
-stands!(as_the_cache, CachingSessionStore::new(cache(), MemoryStore::default()));
+stands!(in_front_of_theirs, in_front_of(MemoryStore::default()));
+stands!(in_front_of_its_own, in_front_of(store()));
 stands!(as_the_store_behind, CachingSessionStore::new(MemoryStore::default(), store()));
-stands!(on_both_sides, CachingSessionStore::new(cache(), store()));

@@ -1,0 +1,136 @@
+//! What was ended here and may still be in the store behind; in the words of whichever version the
+//! parent imports as `framework`.
+//!
+//! R1. What was logged out, or taken out of the cache by hand, has a *grave* until the store behind has
+//!     confirmed its deletion. A session with a grave is served and saved by none, and every call that
+//!     goes to the store behind digs some of the graves' sessions up there. Graves are of sessions that
+//!     were live; so ids that no one ever had make none, and nothing washes one out.
+//! R2. A write that was under way, or given up, when a session was deleted may reach the store behind
+//!     after the deletion. So for an hour a deleted session is served by none, whatever is found
+//!     there, and deleted again when it is asked for.
+//! R3. What is taken out by hand is told of by the cache's listener. The cache takes copies out by
+//!     itself as well, and expects the events of these.
+
+use std::collections::{HashMap, HashSet};
+
+use super::framework::session::{Id, Record};
+use crate::adapters::descent::aside;
+use crate::builder::Builder;
+use crate::cache::Cache;
+use crate::error::BuildError;
+use crate::platform::sync::{AtomicU64, Mutex, Ordering, thread};
+use crate::removal::RemovalCause;
+
+pub(super) struct Graves {
+    state: Mutex<State>,
+    /// Deleted lately (R2).
+    tombstones: Cache<Id, ()>,
+    /// Events of sessions taken out by hand or by this store.
+    told: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    graves: HashSet<Id>,
+    /// How often a copy was taken out that has not been told of (R3).
+    taken_out: HashMap<Id, usize>,
+}
+
+impl Graves {
+    pub(super) fn of(builder: &Builder<Id, Record>) -> Result<Self, BuildError> {
+        let most = builder.max_entries.unwrap_or(0).max(LEAST_TOMBSTONES);
+        let tombstones = aside(builder, most)?;
+        Ok(Self { state: Mutex::default(), tombstones, told: AtomicU64::new(0) })
+    }
+
+    /// A session has left the cache.
+    pub(super) fn hear(&self, id: &Id, cause: RemovalCause) {
+        if !matches!(cause, RemovalCause::Removed | RemovalCause::Cleared) {
+            return;
+        }
+        let is_expected = {
+            let mut state = self.state.lock();
+            let is_expected = state.taken_out.contains_key(id);
+            state.expect_one_less(id);
+            is_expected
+        };
+        if !is_expected {
+            self.dig(*id);
+        }
+        // Release: pairs with `catch_up`.
+        self.told.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes a copy out of the cache that is not to be missed in the store behind (R3).
+    pub(super) fn take_out(&self, id: &Id, cache: &Cache<Id, Record>) {
+        self.expecting(id, || cache.discard(id));
+    }
+
+    /// Runs what takes a copy out, and expects its event if it says that it did.
+    pub(super) fn expecting(&self, id: &Id, f: impl FnOnce() -> bool) -> bool {
+        *self.state.lock().taken_out.entry(*id).or_default() += 1;
+        let is_out = f();
+        if !is_out {
+            self.state.lock().expect_one_less(id);
+        }
+        is_out
+    }
+
+    /// Hears of all that was taken out by now.
+    pub(super) fn catch_up(&self, cache: &Cache<Id, Record>) {
+        let stats = cache.stats();
+        let out = stats.removed + stats.cleared;
+        for _ in 0..MOST_WAITS {
+            // Acquire: the graves of what was told of are seen.
+            if self.told.load(Ordering::Acquire) >= out {
+                return;
+            }
+            cache.reap();
+            thread::yield_now();
+        }
+    }
+
+    /// A session has ended (R1).
+    pub(super) fn dig(&self, id: Id) {
+        self.state.lock().graves.insert(id);
+        let _refused = self.tombstones.insert(id, ());
+    }
+
+    /// Whether a session has ended here, whatever the store behind says.
+    pub(super) fn has(&self, id: &Id) -> bool {
+        self.state.lock().graves.contains(id) || self.tombstones.contains_key(id)
+    }
+
+    /// Some sessions whose deletion the store behind has not confirmed.
+    pub(super) fn some(&self) -> Vec<Id> {
+        self.state.lock().graves.iter().take(MOST_AT_ONCE).copied().collect()
+    }
+
+    /// The store behind has confirmed a deletion.
+    pub(super) fn close(&self, id: &Id) {
+        self.state.lock().graves.remove(id);
+    }
+
+    pub(super) fn reap(&self) {
+        self.tombstones.reap();
+    }
+}
+
+impl State {
+    fn expect_one_less(&mut self, id: &Id) {
+        let Some(count) = self.taken_out.get_mut(id) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.taken_out.remove(id);
+        }
+    }
+}
+
+/// How many deletions are remembered at least.
+const LEAST_TOMBSTONES: usize = 65_536;
+
+/// How many sessions one call deletes in the store behind beside its own.
+const MOST_AT_ONCE: usize = 4;
+
+/// How often a call looks whether another thread has told of what it is about to tell of.
+const MOST_WAITS: usize = 64;
