@@ -116,6 +116,8 @@ struct End<K> {
 pub(super) struct Superseded<K> {
     revision: Revision,
     base: Base<K>,
+    /// Whether the revision names it as its successor.
+    is_told: bool,
 }
 
 impl<K> Descents<K>
@@ -147,24 +149,29 @@ where
         let base = Base { key: key.clone(), digest, next, names: Arc::default() };
         let place = Place { revision, address: 0 };
         // Another save may have been faster, and has told its successor already.
+        let mut is_told = false;
         let known = self.bases.update(&place, |known| {
-            let is_last = known.next == revision;
-            if is_last { base.clone() } else { known.clone() }
+            is_told = known.next == revision;
+            if is_told { base.clone() } else { known.clone() }
         });
         if !matches!(known, Ok(true)) {
-            let _known = self.bases.insert_if_absent(place, base.clone(), Lifetime::default());
+            let told = self.bases.insert_if_absent(place, base.clone(), Lifetime::default());
+            is_told = told.is_ok();
         }
-        Superseded { revision, base }
+        Superseded { revision, base, is_told }
     }
 
     /// Notes that it has, and what it holds.
     pub(super) fn confirm(&self, superseded: &Superseded<K>, digest: Digest) {
-        let Superseded { revision, base } = superseded;
+        let Superseded { revision, base, is_told } = superseded;
         let (key, next) = (base.key.clone(), base.next);
         let last = Base { key, digest, next, names: Arc::default() };
         let place = Place { revision: next, address: 0 };
         let _known = self.bases.insert_if_absent(place, last, Lifetime::default());
-        let _refused = self.bases.insert(Place { revision: *revision, address: 0 }, base.clone());
+        if !is_told {
+            let place = Place { revision: *revision, address: 0 };
+            let _refused = self.bases.insert(place, base.clone());
+        }
     }
 
     /// Notes that this copy was saved (D2).

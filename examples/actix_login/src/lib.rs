@@ -11,7 +11,7 @@ use actix_web::HttpResponse;
 use actix_web::cookie::Key;
 use actix_web::http::header::{ContentType, LOCATION};
 use actix_web::web::{self, Form};
-use sundown::actix_session_0_11::SundownActixStore;
+use sundown::actix_session_0_11::{SundownActixStore, restart_absolute_timeout};
 use sundown::{BuildError, Cache, Clock};
 
 use crate::pages::{Login, USER};
@@ -84,6 +84,8 @@ async fn log_in(session: Session, login: Form<Login>) -> Result<HttpResponse, Se
     // A new key, so that nobody who knew the one from before is logged in with the user.
     session.renew();
     session.insert(USER, name)?;
+    // The absolute timeout counts from here, not from the visitor's first page.
+    restart_absolute_timeout(&session)?;
     Ok(home())
 }
 

@@ -3,6 +3,7 @@
 use axum::Form;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use sundown::tower_sessions_0_15::restart_absolute_timeout;
 use tower_sessions::Session;
 use tower_sessions::session::Error;
 
@@ -24,6 +25,10 @@ pub(crate) async fn log_in(
     // A new id, so that nobody who knew the one from before is logged in with the user.
     session.cycle_id().await?;
     session.insert(USER, name).await?;
+    // The absolute timeout counts from here, not from the visitor's first page.
+    restart_absolute_timeout(&session).await?;
+    // Here, so that the user is told if there is no room; the middleware would not say why.
+    session.save().await?;
     Ok(Redirect::to("/").into_response())
 }
 

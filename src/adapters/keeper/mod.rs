@@ -126,7 +126,9 @@ impl<R: Kept> Keeper<R> {
         let was_live = self.end_one(key);
         let mut next = if was_live { None } else { self.descents.end_again(key) };
         while let Some(key) = next {
-            next = if self.end_one(&key) { None } else { self.descents.end_again(&key) };
+            self.end_one(&key);
+            // It may be a log-out: nothing takes its place any more.
+            next = self.descents.end_again(&key);
         }
         was_live
     }

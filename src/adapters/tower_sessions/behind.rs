@@ -329,16 +329,17 @@ impl<'f> Front<'f> {
 
     /// Ends a session, and what was created from it, in the store behind and here.
     pub(super) async fn delete(self, id: &Id) -> Result<()> {
-        let mut next = Some(*id);
+        let (mut next, mut is_successor) = (Some(*id), false);
         while let Some(id) = next {
-            next = self.delete_one(&id).await?;
+            next = self.delete_one(&id, is_successor).await?;
+            is_successor = true;
         }
         self.bury_some().await;
         Ok(())
     }
 
     /// Ends one session; gives what was created from it if it had been ended before.
-    async fn delete_one(self, id: &Id) -> Result<Option<Id>> {
+    async fn delete_one(self, id: &Id, is_successor: bool) -> Result<Option<Id>> {
         let graves = &self.behind.graves;
         let mut call = self.behind.flights.begin(*id);
         let mut was_live = graves.expecting(id, || self.keeper.end_one(id));
@@ -348,7 +349,9 @@ impl<'f> Front<'f> {
                 was_live = true;
             }
         }
-        let successor = if was_live { None } else { self.keeper.descents().end_again(id) };
+        // Nothing takes the place of what ends with another one: it may be a log-out.
+        let is_first = was_live && !is_successor;
+        let successor = if is_first { None } else { self.keeper.descents().end_again(id) };
         if was_live {
             graves.dig(*id);
         }

@@ -237,6 +237,11 @@ impl Stage {
                 if self.oracle.deletions.get(&id) == Some(&1) && !live.contains_key(&id) {
                     // It was given another id: what it has become is without them.
                     self.oracle.dead.extend(request.removed.drain(..));
+                    // If it was cleared unseen, that is logged out.
+                    let heir = self.oracle.successors.get(&id).copied();
+                    if let Some(heir) = heir.filter(|_| request.has_cleared_unseen) {
+                        self.oracle.log_out(heir);
+                    }
                 }
                 if let Some(&user) = live.get(&id) {
                     self.oracle.dead.extend(request.removed.drain(..));

@@ -881,3 +881,19 @@ fn what_is_removed_while_a_new_id_is_under_way_does_not_go_along() {
     let now = request(&store, cycled.id().unwrap());
     assert_eq!((get(&now, "user"), get(&now, "cart")), (None, Some(7.into())));
 }
+
+#[test]
+fn a_log_out_of_what_a_session_was_before_is_final_for_what_it_has_become() {
+    let store = store(&ManualClock::new());
+    let id = logged_in(&store);
+    let (late, out, cycled) = (request(&store, id), request(&store, id), request(&store, id));
+    block_on(cycled.cycle_id()).unwrap();
+    block_on(cycled.save()).unwrap();
+    block_on(late.insert("user", "bob")).unwrap();
+    block_on(late.save()).unwrap();
+    assert_eq!(get(&request(&store, cycled.id().unwrap()), "user"), Some("bob".into()));
+    block_on(out.flush()).unwrap();
+    block_on(late.cycle_id()).unwrap();
+    block_on(late.save()).unwrap();
+    assert!(!is_logged_in(&store, &late) && !is_logged_in(&store, &cycled));
+}

@@ -19,6 +19,8 @@ use crate::tree::Tree;
 pub(crate) enum Tool {
     /// Tests beside the code.
     Unit,
+    /// The same, with the stores for web frameworks.
+    Stores,
     Api,
     Promises,
     Properties,
@@ -109,7 +111,7 @@ impl Tool {
     /// What, besides the crate itself, decides what this tool says.
     pub(crate) fn inputs(self) -> &'static [&'static str] {
         match self {
-            Self::Unit | Self::Loom => &[],
+            Self::Unit | Self::Stores | Self::Loom => &[],
             Self::Api => &["tests/api"],
             Self::Promises => &["tests/promises"],
             Self::Properties => &["tests/properties.rs", "tests/common/"],
@@ -139,6 +141,9 @@ impl Tool {
         cargo.process_group(0);
         match self {
             Self::Unit => cargo.arg("--lib"),
+            Self::Stores => {
+                cargo.args(["--features", "tower-sessions-0_15,actix-session-0_11", "--lib"])
+            }
             Self::Loom => {
                 let flags = "--cfg sundown_loom --cfg crossbeam_loom";
                 cargo.env("CARGO_TARGET_DIR", tree.target().join("loom"));
