@@ -383,7 +383,7 @@ fn text_of(name: &str) -> usize {
 /// How long copies of what was superseded or deleted are known: longer than a request should take.
 pub(super) const MEMORY_AGE: Duration = Duration::from_secs(3_600);
 
-/// How many digests are known, three for each save: some 30 MB of small sessions at most.
+/// How many digests are known, three for each save: some 35 MB of small sessions at most.
 const MOST_BASES: usize = 131_072;
 
 /// How many deletions are known at least: some 10 MB of them at most.

@@ -45,7 +45,7 @@ use crate::error::BuildError;
 ///
 /// The store knows a request by the place in memory of the key that the middleware loads by, which it
 /// keeps until the response. It remembers what was loaded, in hashes, and what was logged out: for an
-/// hour, of the 65,536 latest loads, as many changes, and at least as many log-outs as the cache has
+/// hour, of the 65,536 latest loads, some 40,000 latest changes, and at least as many log-outs as the cache has
 /// room for. A save that cannot tell any more what it would overwrite is refused.
 ///
 /// # Locking

@@ -51,7 +51,7 @@ use crate::error::{BuildError, Reason};
 /// out with it.
 ///
 /// The store remembers for this what its sessions were, in hashes, when they were last changed: for an
-/// hour, of the 65,536 latest changes; and that they were deleted: for an hour, of at least as many
+/// hour, of some 40,000 latest changes; and that they were deleted: for an hour, of at least as many
 /// as the cache has room for. Where a request takes longer, a save that cannot tell what it would
 /// overwrite fails (in a cache with a time to live).
 ///

@@ -30,21 +30,21 @@ use crate::adapters::lifespan::{BIRTH_KEY, RESTART};
 /// use tower_sessions::Session;
 ///
 /// # pollster::block_on(async {
-/// let hours = |hours| Duration::from_secs(hours * 3600);
+/// let hour = Duration::from_secs(3600);
 /// let clock = sundown::ManualClock::new();
-/// let builder = Cache::builder().max_entries(100_000).time_to_live(hours(8));
+/// let builder = Cache::builder().max_entries(100_000).time_to_live(8 * hour);
 /// let store = SundownStore::new(builder.clock(clock.clone()))?;
 /// let session = Session::new(None, Arc::new(store.clone()), None);
 /// session.insert("lang", "en").await?;
 /// session.save().await?;
 ///
-/// clock.advance(hours(7));
+/// clock.advance(7 * hour);
 /// session.cycle_id().await?;
 /// session.insert("user", "ada").await?;
 /// restart_absolute_timeout(&session).await?;
 /// session.save().await?;
 ///
-/// clock.advance(hours(7));
+/// clock.advance(7 * hour);
 /// assert!(store.cache().contains_key(&session.id().unwrap()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
