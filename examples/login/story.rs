@@ -105,19 +105,25 @@ fn an_unused_session_ends_and_a_used_one_does_not() {
 }
 
 #[test]
-fn no_use_and_no_new_id_outlives_the_absolute_timeout() {
+fn no_use_outlives_the_absolute_timeout_which_a_log_in_begins_anew() {
     let service = Service::start(100);
     let browser = Browser::new(&service);
-    browser.log_in("ada");
     let step = IDLE / 2;
     let steps = LIVE.as_secs() / step.as_secs();
-    for at in 1..steps {
-        service.clock.advance(step);
-        assert!(browser.is_logged_in(), "logged out early, after {at} quarters of an hour");
-        if at == steps / 2 {
+    for logs_in_again in [false, true] {
+        browser.log_in("ada");
+        if logs_in_again {
+            for _ in 0..steps / 2 {
+                service.clock.advance(step);
+                assert!(browser.is_logged_in());
+            }
             browser.log_in("ada");
         }
+        for at in 1..steps {
+            service.clock.advance(step);
+            assert!(browser.is_logged_in(), "logged out early, after {at} quarters of an hour");
+        }
+        service.clock.advance(step);
+        assert!(!browser.is_logged_in());
     }
-    service.clock.advance(step);
-    assert!(!browser.is_logged_in());
 }
