@@ -178,7 +178,8 @@ impl<K, V> Linked<K, V> {
     /// Takes a hold without a use; for the holder of the shard's lock, on an entry that is not dead.
     pub(crate) fn hold(&self) -> Held<K, V> {
         loop {
-            let word = self.judge().word;
+            // Relaxed: the compare-and-swap decides.
+            let word = Word(self.word.load(Ordering::Relaxed));
             debug_assert!(!word.is_dead(), "N1: a dead entry takes no new holds");
             if self.swap_word(word, word.with_one_more_hold()) {
                 return Held(self.0);
