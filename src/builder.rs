@@ -160,13 +160,16 @@ impl<K, V, S> Builder<K, V, S> {
     /// as large as it was at its height. So the reaper has the allocator give memory back when the
     /// population has fallen, on a short-lived thread of its own:
     ///
-    /// - once it has fallen by a sixteenth of its peak, and by this proportion 16 MiB of the process's
-    ///   resident memory may have been theirs, at 64 KiB each at most;
+    /// - once that of all caches with [`GiveBack::Auto`] has fallen by a sixteenth of its peak, and by
+    ///   this proportion 16 MiB of the process's resident memory may have been theirs, at 64 KiB each at
+    ///   most;
     /// - when the fall is over, that is, when nothing that is due and nothing removed still waits and
     ///   the last second added less than a sixty-fourth to it, or 30 s after it began;
-    /// - at least 5 s, and five times as long as the last one took, after the last one of any cache.
-    ///   From the second time in a row on that it brings a cache back less than a quarter of what was
-    ///   to be expected, these 5 s double for this cache, up to 85 minutes.
+    /// - at least 5 s, and five times as long as the last one took, after the last one. From the second
+    ///   time in a row on that it brings back less than a quarter of what was to be expected, these 5 s
+    ///   double, up to 85 minutes, except for a fall of four times as much.
+    ///
+    /// A cache with a [`GiveBack::with`] of its own goes by its own population.
     ///
     /// While `malloc_trim` works on one of its arenas, threads wait that allocate from it or free into
     /// it, 0.16 to 0.25 ms for each MiB that this arena gives back. After a storm of 630 MiB that eight

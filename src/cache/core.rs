@@ -40,8 +40,6 @@ pub(crate) struct Core<K, V, S> {
     pub(super) home: Home,
     /// What gives free memory back; none without a reaper.
     pub(super) giver: Option<Giver>,
-    /// The greatest population that was noticed since memory was last given back.
-    pub(super) peak: AtomicU64,
 }
 
 impl<K, V, S> Core<K, V, S> {
@@ -244,7 +242,6 @@ impl<K, V, S> Core<K, V, S> {
             handles: AtomicUsize::new(1),
             home: Home::here(),
             giver: None,
-            peak: AtomicU64::new(0),
         }
     }
 }

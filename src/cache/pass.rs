@@ -1,7 +1,6 @@
 //! One waking of the reaper: all that is due is unlinked, shard by shard, and then freed.
 
 use super::core::Core;
-use crate::memory::Decline;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{Arc, Ordering, Ticket, nap, ripen};
 use crate::reaper::Task;
@@ -28,7 +27,6 @@ pub(super) struct Round {
     drained_ns: u64,
     /// Whether the last drain left something that a reader was in the way of.
     is_unripe: bool,
-    pub(super) decline: Decline,
 }
 
 impl Round {
@@ -45,7 +43,6 @@ impl Round {
             drain_first: 0,
             drained_ns: 0,
             is_unripe: false,
-            decline: Decline::default(),
         }
     }
 

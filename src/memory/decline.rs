@@ -3,7 +3,7 @@
 use crate::platform::clock::MILLI_NS;
 use crate::platform::memory::resident_bytes;
 
-/// Watches a cache's population fall (B1, B2). For its reaper alone.
+/// Watches a population fall (B1, B2).
 #[derive(Debug, Default)]
 pub(crate) struct Decline {
     course: Option<Course>,
@@ -18,8 +18,6 @@ struct Course {
     /// How many sessions had left at the last look.
     fallen: u64,
     look_ns: u64,
-    /// When the fall was last seen to grow, by the process's clock.
-    grew_ns: u64,
 }
 
 /// What there is to see of a population.
@@ -66,15 +64,15 @@ impl Population {
 pub(crate) enum Verdict {
     /// Nothing: it is small.
     Small,
-    /// Look again at this time of the cache's clock.
+    /// Look again at this time.
     LookAt(u64),
-    /// It is over, or has gone on for long. It last grew at this time of the process's clock.
-    Over { grew_ns: u64 },
+    /// It is over, or has gone on for long.
+    Over,
 }
 
 impl Decline {
-    /// Looks at a population, at times of the cache's clock and of the process's.
-    pub(crate) fn look(&mut self, population: Population, now_ns: u64, process_ns: u64) -> Verdict {
+    /// Looks at a population.
+    pub(crate) fn look(&mut self, population: Population, now_ns: u64) -> Verdict {
         let fallen = population.fallen();
         if !population.has_fallen() {
             *self = Self::default();
@@ -88,24 +86,33 @@ impl Decline {
                 self.too_small = fallen;
                 return Verdict::Small;
             }
-            let look_ns = now_ns.saturating_add(CALM_NS);
-            self.course = Some(Course { since_ns: now_ns, fallen, look_ns, grew_ns: process_ns });
-            return Verdict::LookAt(look_ns);
+            return self.begin(fallen, now_ns);
         };
         if now_ns < course.look_ns {
+            let is_postponed = course.look_ns - now_ns > CALM_NS;
+            if is_postponed && fallen >= course.fallen.saturating_mul(GROWN_SHARE) {
+                return self.begin(fallen, now_ns);
+            }
             return Verdict::LookAt(course.look_ns);
         }
         let grown = fallen.saturating_sub(course.fallen);
         let is_calm = population.is_clean && grown <= fallen / CALM_SHARE;
         if is_calm || now_ns.saturating_sub(course.since_ns) >= LONGEST_WAIT_NS {
-            return Verdict::Over { grew_ns: course.grew_ns };
+            return Verdict::Over;
         }
         let look_ns = now_ns.saturating_add(CALM_NS);
-        self.course = Some(Course { fallen, look_ns, grew_ns: process_ns, ..course });
+        self.course = Some(Course { fallen, look_ns, ..course });
         Verdict::LookAt(look_ns)
     }
 
-    /// Has the next look at a fall that is over wait: memory cannot be given back before.
+    fn begin(&mut self, fallen: u64, now_ns: u64) -> Verdict {
+        let look_ns = now_ns.saturating_add(CALM_NS);
+        self.course = Some(Course { since_ns: now_ns, fallen, look_ns });
+        Verdict::LookAt(look_ns)
+    }
+
+    /// Has the next look at a fall that is over wait: memory cannot be given back before. Unless it
+    /// grows to [`GROWN_SHARE`] times as much: that is a fall of its own.
     pub(crate) fn postpone(&mut self, look_ns: u64) {
         if let Some(course) = &mut self.course {
             course.look_ns = look_ns;
@@ -125,3 +132,5 @@ const CALM_NS: u64 = 1_000 * MILLI_NS;
 const CALM_SHARE: u64 = 64;
 /// How long a fall that goes on is waited for.
 const LONGEST_WAIT_NS: u64 = 30_000 * MILLI_NS;
+/// What has grown to so many times as much is another matter.
+pub(super) const GROWN_SHARE: u64 = 4;

@@ -4,30 +4,33 @@
 //! has expired, glibc keeps nearly all of it resident. So after the population has fallen, the
 //! allocator is asked to give back what it does not need. glibc's takes 0.2 ms for each MiB, and
 //! lets no thread allocate from the arena that it works on, nor free into it: so it must be rare. The
-//! rule, for each cache:
+//! rule:
 //!
-//! B1. *Worth it*: since the last time, the population has fallen by a sixteenth of its peak, and by
-//!     this proportion 16 MiB of resident memory may have been theirs, at 64 KiB each at most.
+//! B1. *Worth it*: since the last time, the population of all caches that are given back for in the
+//!     same way has fallen by a sixteenth of its peak, and by this proportion 16 MiB of resident memory
+//!     may have been theirs, at 64 KiB each at most. A thousand small caches are as much as a large one.
 //! B2. *Calm*: nothing that is due and no garbage waits, and in the last second the fall has grown
 //!     by less than a sixty-fourth; or 30 s have passed since B1 came true, for a long
 //!     decline has no calm.
 //! B3. *Rare*: at least 5 s lie between two, and five times as long as the last one took. From the
 //!     second in a row on that brought back less than a quarter of what it should have, these 5 s
-//!     double for that cache, up to 85 minutes: the memory is not the sessions', or not the
-//!     allocator's to give.
+//!     double, up to 85 minutes: the memory is not the sessions', or not the allocator's to give. For
+//!     a fall of four times as much they are 5 s again.
 //!
-//! [`Decline`] watches B1 and B2 for a cache, from its reaper; [`Giver`] keeps B3. Under
-//! [`GiveBack::Auto`] there is one such record for the process: what one cache has had given back
-//! another need not ask for again.
+//! Each cache's reaper enters its population in the [`Pool`](pool::Pool) of its way, at each pass;
+//! [`Decline`] watches that for B1 and B2, and [`Giver`] keeps B3. The pool's peak is the sum of the
+//! caches' own: a little too great where they rise and fall by turns, but it is known without a word of
+//! shared memory in any insertion.
 //!
 //! B4. Whatever gives memory back runs on a thread of its own, one at a time, which holds nothing of
 //!     any cache. It may block and panic. Deadlines wait for nothing but the allocator's own locks.
 
 mod decline;
 mod giver;
+mod pool;
 
-pub(crate) use decline::{Decline, Population, Verdict};
-pub(crate) use giver::{Giver, Turn};
+use decline::{Decline, Population, Verdict};
+pub(crate) use giver::Giver;
 
 use core::fmt;
 
