@@ -4,8 +4,7 @@ use super::core::Core;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{Arc, Ordering, Ticket, nap, ripen};
 use crate::reaper::Task;
-use crate::retire::Readers;
-use crate::shard::{Drained, Visit};
+use crate::shard::{Drained, Drainer, Visit};
 
 /// What the reaper finds on its way through the shards. Its room is kept from pass to pass: the
 /// reaper must not wait for the allocator.
@@ -27,6 +26,8 @@ pub(super) struct Round {
     drained_ns: u64,
     /// Whether the last drain left something that a reader was in the way of.
     is_unripe: bool,
+    /// Whether another thread had garbage in hand.
+    is_taken: bool,
 }
 
 impl Round {
@@ -43,12 +44,13 @@ impl Round {
             drain_first: 0,
             drained_ns: 0,
             is_unripe: false,
+            is_taken: false,
         }
     }
 
-    /// Whether the last drain left nothing behind that it could have freed.
+    /// Whether the last drain left no garbage behind but what a closure holds.
     pub(super) fn is_clean(&self) -> bool {
-        !self.is_unripe
+        !self.is_unripe && !self.is_taken
     }
 
     fn clear(&mut self) {
@@ -171,7 +173,7 @@ impl<K, V, S> Core<K, V, S> {
     /// Frees the garbage of the shards that have some; false if something became due meanwhile, of
     /// which it takes no notice at first: there may always be something.
     fn drain_dirty(&self, round: &mut Round) -> bool {
-        round.is_unripe = false;
+        (round.is_unripe, round.is_taken) = (false, false);
         if round.dirty.is_empty() {
             return true;
         }
@@ -189,17 +191,22 @@ impl<K, V, S> Core<K, V, S> {
         round.dirty.sort_unstable_by_key(|&number| (number + shards - first) % shards);
         for &number in &round.dirty {
             let shard = &self.shards[number];
+            let mut is_taken = false;
             for _ in 0..MOST_BITES {
-                match shard.drain_bite(&self.shared, Readers::Possible, &is_over) {
+                match shard.drain_bite(&self.shared, Drainer::Reaper, &is_over) {
                     Drained::Some if is_over() => {
                         round.drain_first = (number + 1) % shards;
                         return false;
                     }
                     Drained::Some => {}
-                    Drained::Nothing | Drained::Taken => break,
+                    drained => {
+                        is_taken = drained == Drained::Taken;
+                        break;
+                    }
                 }
             }
-            round.is_unripe |= shard.needs_draining();
+            round.is_taken |= is_taken;
+            round.is_unripe |= !is_taken && shard.needs_draining();
         }
         if round.is_unripe {
             // A reader is inside its pin, descheduled perhaps. It will not be long.

@@ -1,8 +1,8 @@
 //! What needs a look inside: garbage under the reaper, inexact eviction, settled tables. And how all
 //! tests wait for garbage.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use super::pass::Round;
@@ -10,8 +10,7 @@ use crate::budget::{Load, Room};
 use crate::index::Fresh;
 use crate::platform::clock::NEVER_NS;
 use crate::platform::sync::pin;
-use crate::retire::Readers;
-use crate::shard::{Drained, Mode};
+use crate::shard::{Drained, Drainer, Mode};
 use crate::{Cache, Lifetime, ManualClock, Reaper, RemovalCause};
 
 fn manual() -> (ManualClock, crate::Builder<u64, u64>) {
@@ -21,7 +20,7 @@ fn manual() -> (ManualClock, crate::Builder<u64, u64>) {
 }
 
 /// Another test's reader may be stopped inside its pin: what waits for readers takes several calls.
-fn repeat_until(is_done: impl Fn() -> bool, step: impl Fn()) {
+fn repeat_until(is_done: impl Fn() -> bool, mut step: impl FnMut()) {
     for _ in 0..10_000 {
         step();
         if is_done() {
@@ -178,7 +177,7 @@ fn no_hold_of_a_lock_does_more_than_128_entries_work() {
     assert!(visit.has_more && visit.reaped == MOST, "{visit:?}");
     assert_eq!(shard.reap(shared, true).0.reaped, MOST);
     assert_eq!(cache.len(), 1_000 - 2 * MOST);
-    assert_eq!(shard.drain_bite(shared, Readers::Gone, &|| false), Drained::Some);
+    assert_eq!(shard.drain_bite(shared, Drainer::Last, &|| false), Drained::Some);
     assert_eq!(cache.stats().dropped, MOST as u64, "what a drainer takes");
 
     let (clock, cache) = filled();
@@ -235,8 +234,8 @@ fn drainer_that_stops_early_says_that_released_sessions_are_left() {
     const LATER: u64 = 5;
     let cache = with_released(LATER);
     let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
-    let drain = || shard.drain_bite(shared, Readers::Gone, &|| false);
-    assert_eq!(shard.drain_bite(shared, Readers::Possible, &|| true), Drained::Some);
+    let drain = || shard.drain_bite(shared, Drainer::Last, &|| false);
+    assert_eq!(shard.drain_bite(shared, Drainer::Caller, &|| true), Drained::Some);
     let dropped = cache.stats().dropped;
     assert!(dropped < LATER && shard.needs_draining(), "{dropped} dropped, the rest forgotten");
     assert_eq!(drain(), Drained::Some);
@@ -250,7 +249,7 @@ fn drainer_of_a_bite_says_that_released_sessions_are_left() {
     const LATER: u64 = 200;
     let cache = with_released(LATER);
     let (shard, shared) = (&cache.core.shards[0], &cache.core.shared);
-    let drain = || shard.drain_bite(shared, Readers::Possible, &|| false);
+    let drain = || shard.drain_bite(shared, Drainer::Caller, &|| false);
     assert_eq!((drain(), cache.stats().dropped), (Drained::Some, 128));
     assert!(shard.needs_draining(), "the rest is forgotten");
     assert_eq!((drain(), cache.stats().dropped), (Drained::Some, LATER));
@@ -269,7 +268,7 @@ fn with_released(sessions: u64) -> Cache<u64, u64> {
     let elsewhere = shared.drain_guard();
     (1..=sessions).for_each(|value| cache.insert(1, value).expect("it fits"));
     shard.seal();
-    let drain = || shard.drain_bite(shared, Readers::Gone, &|| false);
+    let drain = || shard.drain_bite(shared, Drainer::Last, &|| false);
     while drain() == Drained::Some {}
     assert_eq!(cache.stats().dropped, 0, "all wait behind the hold");
     drop((hold, elsewhere));
@@ -311,7 +310,7 @@ fn what_a_drainer_puts_back_wants_attention() {
     (0..3).for_each(|key| assert!(cache.discard(&key)));
     shard.seal();
     *slot.lock().unwrap() = Some(cache.clone());
-    assert_eq!(shard.drain_bite(shared, Readers::Gone, &|| true), Drained::Some);
+    assert_eq!(shard.drain_bite(shared, Drainer::Last, &|| true), Drained::Some);
     slot.lock().unwrap().take();
     assert_eq!((cache.stats().dropped, cache.stats().listener_panics), (1, 0));
     assert_eq!(shared.bounds.look_ns(0), 0, "D1: two are left");
@@ -379,4 +378,39 @@ fn end_of_a_hold_is_found_in_a_shard_that_wants_nothing_else() {
     });
     assert!(cache.stats().retired.count > 0, "the hold frees no more than a bite");
     repeat_until(|| cache.stats().retired.count == 0, pass);
+}
+
+/// A caller's listener is stuck: the reaper comes again when it is back, and not every millisecond.
+#[test]
+fn reaper_does_not_poll_for_a_drainer() {
+    let (clock, builder) = manual();
+    let (is_inside, may_end) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let waits = (is_inside.clone(), may_end.clone());
+    let listener = move |key, _, _| {
+        if key == 0 {
+            waits.0.wait();
+            waits.1.wait();
+        }
+    };
+    let cache = builder.max_entries(9).shards(1).on_removal(listener).build().unwrap();
+    cache.insert(0, 0).unwrap();
+    assert!(cache.discard(&0));
+    let (core, mut round) = (&cache.core, Round::through(1));
+    core.shards[0].seal();
+    std::thread::scope(|scope| {
+        let helper = scope.spawn(|| {
+            repeat_until(|| cache.stats().dropped > 0, || core.help([&*core.shards[0]]));
+        });
+        is_inside.wait();
+        cache.insert(1, 1).unwrap();
+        assert!(cache.discard(&1));
+        clock.advance(Duration::from_secs(1));
+        core.reaper_pass(&mut round);
+        assert!(!round.is_clean(), "B2: there is garbage");
+        assert_eq!(core.shared.alarm.at_ns(), NEVER_NS, "D2: there is nothing to do here");
+        may_end.wait();
+        helper.join().unwrap();
+    });
+    assert_ne!(core.shared.alarm.at_ns(), NEVER_NS, "D2: the token is back");
+    repeat_until(|| cache.stats().dropped == 2, || core.reaper_pass(&mut round));
 }

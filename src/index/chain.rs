@@ -14,7 +14,7 @@ use crate::platform::sync::{IS_MODEL, Ordering};
 /// They are dealt out in turn to a few strands, so that the next ones are known, and fetched, long
 /// before it is their turn: a single list tells of the second only when the first has arrived.
 ///
-/// H1. The `n`th entry from the front hangs in the strand `n` after the first, as the `n / STRANDS`th.
+/// N6. The `n`th entry from the front hangs in the strand `n` after the first, as the `n / STRANDS`th.
 pub(crate) struct Chain<K, V> {
     /// Null where a strand is empty.
     heads: [*mut Entry<K, V>; STRANDS],

@@ -78,7 +78,7 @@ fn a_postponed_fall_that_grows_to_four_times_as_much_is_another() {
 
 /// A giver that calls `way`.
 fn giver(way: impl Fn() + Send + Sync + 'static) -> Giver {
-    GiveBack::with(way).giver().unwrap()
+    GiveBack::with(way).giver().expect("there is a way")
 }
 
 /// Has a population of so many fall to none, and looks until the fall is over.

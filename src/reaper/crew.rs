@@ -126,22 +126,20 @@ impl Crew {
         }
     }
 
-    /// Ends the threads, now that nobody has a seat. Waits for them, unless one is at a task: that is the
-    /// current thread, which has just freed the last cache.
+    /// Ends the threads, now that no cache has a seat, and joins them: none is at a task.
     fn end(&self) {
-        let threads = {
+        let threads: Vec<_> = {
             let mut staff = self.staff.lock();
+            debug_assert_eq!(staff.busy, 0, "P3: a task has a seat");
             staff.is_stopped = true;
             let ended = staff.ended.take();
-            let threads = core::mem::take(&mut staff.threads).into_iter().chain(ended);
-            if staff.busy > 0 { None } else { Some(threads.collect::<Vec<_>>()) }
+            core::mem::take(&mut staff.threads).into_iter().chain(ended).collect()
         };
         self.watch.ring();
         self.wake_by(0);
         // One of them may be this one, whose thread-local values end after all else.
         let own = thread::current().id();
-        let others = threads.into_iter().flatten().filter(|thread| thread.thread().id() != own);
-        for thread in others {
+        for thread in threads.into_iter().filter(|thread| thread.thread().id() != own) {
             let _ended = thread.join();
         }
     }
@@ -182,7 +180,8 @@ impl Crew {
                 return Left::ToItsThread;
             }
             staff.leavers += 1;
-            (staff, _) = self.returned.wait(staff, moment_in(LINGER));
+            // No ring is missed: who leaves is counted under the lock that the ring follows.
+            (staff, _) = self.returned.wait(staff, moment_in(LONG));
             staff.leavers -= 1;
         }
         let task = core::mem::replace(&mut staff.posts[number], Post::Vacant);
@@ -289,10 +288,11 @@ impl Crew {
         let mut staff = self.staff.lock();
         if matches!(staff.posts[number], Post::Orphaned) {
             drop(staff);
+            // Only then is the seat free: the last to free one joins the threads, none of which may be inside
+            // user code.
             let _is_lost = unwind::panics(|| task.finish());
-            // Busy until then, so that no thread waits for this one.
-            self.vacate(number);
             self.staff.lock().busy -= 1;
+            self.vacate(number);
             return (number, NEVER_NS);
         }
         staff.busy -= 1;
@@ -386,6 +386,8 @@ const MOST_STANDBYS: usize = if REPEATS { 0 } else { 7 };
 /// 50 ms with room for a processor that is busy.
 const POLL: Duration = Duration::from_millis(10);
 const PATIENCE_NS: u64 = 10 * MILLI_NS;
+/// An end for a wait that does not need one.
+const LONG: Duration = Duration::from_secs(3_600);
 /// How long a stand-by stays that nobody needs.
 const LINGER: Duration = Duration::from_secs(10);
 

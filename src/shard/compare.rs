@@ -4,7 +4,7 @@
 //! takes holds on the entries of the key's hash under the lock, gives the lock back, compares, and takes
 //! the lock again. There is mostly one such entry, or none; then nothing has to be compared.
 //!
-//! Q1. Under the lock a writer decides by addresses. A hold keeps an entry's address from being another's.
+//! M7. Under the lock a writer decides by addresses. A hold keeps an entry's address from being another's.
 //!     So if the entry that was equal is still linked, it is the key's, for a key has only one (I1); if all
 //!     linked entries of the hash have been found different, the key has none, which is a matter of
 //!     counting; else the writer has been
@@ -23,7 +23,7 @@ pub(crate) struct Overtaken;
 pub(super) type Found<'s, K, V> = (Session<'s, K, V>, Option<Hold<'s, K, V>>);
 
 impl<K, V> Shard<K, V> {
-    /// Takes the lock and finds a key's linked entry, having compared keys outside (Q1).
+    /// Takes the lock and finds a key's linked entry, having compared keys outside (M7).
     #[inline]
     pub(super) fn open_at<'s>(
         &'s self,

@@ -5,8 +5,10 @@
 //! in turn, leaves that to the drain that it was called from, instead of recursing. A drainer holds no
 //! lock while user code runs.
 //!
-//! D1. What a drainer puts back wants attention again: it publishes that under the lock, and if it is not
-//!     the reaper it rings the alarm, for the reaper may have looked while the drainer had it in hand.
+//! D1. What a drainer puts back wants attention again: it publishes that under the lock, and a helper
+//!     rings the alarm, for the reaper may have looked while it had the garbage in hand.
+//! D2. The reaper does not poll for the token: if it finds it taken, it notes that under the lock, and
+//!     the drainer rings the alarm as soon as it has given the token back.
 
 use super::{BITE, Shard, Shared};
 use crate::platform::clock::process_ns;
@@ -22,6 +24,16 @@ pub(crate) enum Drained {
     Taken,
     /// A bite, or as much of it as there was time for: there may be more.
     Some,
+}
+
+/// Who drains.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Drainer {
+    Caller,
+    /// Is rung for when the token that it has found taken is back (D2).
+    Reaper,
+    /// The one that has dropped the last handle.
+    Last,
 }
 
 impl<K, V> Shard<K, V> {
@@ -42,7 +54,7 @@ impl<K, V> Shard<K, V> {
         let Some(_drain) = shared.drain_guard() else { return Drained::Taken };
         let mut bites = 0;
         loop {
-            let drained = self.drain_bite(shared, Readers::Possible, is_over);
+            let drained = self.drain_bite(shared, Drainer::Caller, is_over);
             bites += 1;
             if drained != Drained::Some || bites == most || is_over() {
                 return drained;
@@ -53,7 +65,7 @@ impl<K, V> Shard<K, V> {
     /// Frees everything, also what is not ripe: the last handle is gone.
     pub(crate) fn drain_all(&self, shared: &Shared<K, V>) {
         self.state.lock().garbage.seal();
-        while self.drain_bite(shared, Readers::Gone, &|| false) == Drained::Some {}
+        while self.drain_bite(shared, Drainer::Last, &|| false) == Drained::Some {}
     }
 
     /// Frees a bite of what is ripe, or less if it `is_over` before that. To be called inside a
@@ -61,11 +73,13 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn drain_bite(
         &self,
         shared: &Shared<K, V>,
-        readers: Readers,
+        drainer: Drainer,
         is_over: &impl Fn() -> bool,
     ) -> Drained {
+        let readers = if drainer == Drainer::Last { Readers::Gone } else { Readers::Possible };
         let mut state = self.state.lock();
         if !state.garbage.try_start_draining() {
+            state.is_drainer_awaited |= drainer == Drainer::Reaper;
             return Drained::Taken;
         }
         let was_released = self.take_release();
@@ -106,6 +120,11 @@ impl<K, V> Shard<K, V> {
         state.garbage.put_back(ripe);
         if state.garbage.needs_draining() {
             shared.bounds.publish_look(self.number, 0);
+        }
+        let is_awaited = core::mem::take(&mut state.is_drainer_awaited);
+        drop(state);
+        if is_awaited {
+            shared.alarm.ring_by(shared.clock.exact_ns());
         }
     }
 

@@ -33,7 +33,7 @@ mod write;
 pub(crate) use bounds::Bounds;
 pub(crate) use compare::Overtaken;
 pub(crate) use dispose::{Disposal, Listener};
-pub(crate) use drain::Drained;
+pub(crate) use drain::{Drained, Drainer};
 pub(crate) use evict::Kept;
 pub(crate) use hold::Hold;
 pub(crate) use reap::Visit;
@@ -87,6 +87,8 @@ struct State<K, V> {
     removals: [u64; RemovalCause::COUNT],
     /// When somebody should visit, as far as anybody has been told.
     look_ns: u64,
+    /// Whether the reaper has found garbage here that a drainer has in hand (D2).
+    is_drainer_awaited: bool,
     /// When to give back what a shrunken shard no longer needs.
     settle_ns: u64,
     /// The shard's own copy of what it has published of its deadlines.
@@ -137,6 +139,7 @@ impl<K, V> Shard<K, V> {
                 inserted: 0,
                 removals: [0; RemovalCause::COUNT],
                 look_ns: NEVER_NS,
+                is_drainer_awaited: false,
                 settle_ns: NEVER_NS,
                 earliest_ns: NEVER_NS,
             }),
