@@ -109,6 +109,11 @@ impl Budget {
         self.max_entries
     }
 
+    /// Whether the cap, if nothing else counted, has room for so much.
+    pub(crate) fn admits(&self, weight: u64) -> bool {
+        self.max_weight.is_none_or(|max_weight| weight <= max_weight)
+    }
+
     pub(crate) fn max_weight(&self) -> Option<u64> {
         self.max_weight
     }

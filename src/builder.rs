@@ -227,6 +227,14 @@ impl<K, V, S> Builder<K, V, S> {
         }
     }
 
+    /// The lifetimes as they were set.
+    pub(crate) fn spans(&self) -> Spans {
+        Spans {
+            live_ns: self.time_to_live.map_or(NEVER_NS, nanos),
+            idle_ns: self.time_to_idle.map_or(NEVER_NS, nanos),
+        }
+    }
+
     /// Turns what was set into what the engine needs, after which no number is checked again.
     pub(crate) fn check(&self) -> Result<Checked, BuildError> {
         if IS_BARE && self.clock.runs() {
@@ -268,10 +276,7 @@ impl<K, V, S> Builder<K, V, S> {
             return Err(BuildError::Shards(shards));
         }
         Ok(Checked {
-            spans: Spans {
-                live_ns: self.time_to_live.map_or(NEVER_NS, nanos),
-                idle_ns: self.time_to_idle.map_or(NEVER_NS, nanos),
-            },
+            spans: self.spans(),
             resolution_ns: nanos(self.resolution),
             shards: shards.next_power_of_two(),
         })

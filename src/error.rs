@@ -129,6 +129,10 @@ pub enum BuildError {
     NoRandomness,
     /// The stack for the reaper's thread is under 64 KiB or over 1 GiB.
     ReaperStack(usize),
+    /// `max_per_principal` of sessions is zero.
+    ZeroPrincipalLimit,
+    /// `rotation_grace` of sessions is as long as a lifetime, or longer.
+    OverlongGrace(Duration),
     /// The reaper's thread could not be started.
     Thread(std::io::Error),
 }
@@ -178,6 +182,15 @@ impl fmt::Display for BuildError {
                 f,
                 "a stack of {given} bytes for the reaper is out of range: set reaper_stack_bytes \
                  to 64 KiB up to 1 GiB, or leave it unset"
+            ),
+            Self::ZeroPrincipalLimit => f.write_str(
+                "a limit of zero lets nobody log in: set max_per_principal to at least 1, or leave it \
+                 unset",
+            ),
+            Self::OverlongGrace(given) => write!(
+                f,
+                "a grace of {given:?} outlives the sessions: set rotation_grace to less than \
+                 time_to_live and time_to_idle"
             ),
             Self::Thread(_) => f.write_str(
                 "the reaper's thread could not be started: raise the limit on threads, or use \

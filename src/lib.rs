@@ -113,6 +113,8 @@ mod pressure;
 mod reaper;
 mod removal;
 mod retire;
+#[cfg(feature = "sessions")]
+pub mod sessions;
 mod shard;
 mod stats;
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+use std::time::Duration;
 
 use super::Cache;
 use super::core::Core;
@@ -47,6 +48,37 @@ where
         let probe = self.probe(key);
         let pin = pin();
         let entry = probe.look_up(&pin, key, Use::Touch);
+        self.count(&pin, entry.is_some());
+        entry.map(|entry| entry.value().clone())
+    }
+
+    /// Gives a clone of a key's session if `f` says so, and only then counts as a use of it.
+    ///
+    /// For sessions that have to prove more than their key. The closure is called while the reader is
+    /// pinned, like `clone`: it should be short, and it may be called again if the session is replaced
+    /// meanwhile.
+    ///
+    /// **Locking:** none. **Complexity:** constant. **Panics:** if `Hash`, `Eq`, `clone` or the closure
+    /// does; the cache stays whole.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", ("secret", 7))?;
+    /// assert_eq!(cache.get_if("id", |session| session.0 == "guess"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_if<Q>(&self, key: &Q, f: impl Fn(&V) -> bool) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        let Probe { core, shard, hash } = self.probe(key);
+        let (pin, look) = (pin(), (&core.shared.clock, Use::Touch));
+        let same_key = |other: &K| other.borrow() == key;
+        let entry = shard.index().look_up_if(&pin, hash, same_key, f, look);
         self.count(&pin, entry.is_some());
         entry.map(|entry| entry.value().clone())
     }
@@ -185,7 +217,37 @@ where
             return Some(Expiry::Never);
         }
         let left_ns = deadline_ns.checked_sub(self.core.shared.clock.exact_ns())?;
-        (left_ns > 0).then(|| Expiry::In(std::time::Duration::from_nanos(left_ns)))
+        (left_ns > 0).then(|| Expiry::In(Duration::from_nanos(left_ns)))
+    }
+
+    /// How long ago a key's session was last used; `None` if it has none.
+    ///
+    /// A use is recorded to the millisecond; an insertion is one. Does not count as a use itself.
+    /// **Locking:** none. **Complexity:** constant. **Panics:** if `Hash` or `Eq` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sundown::{Cache, ManualClock, Reaper};
+    /// let clock = ManualClock::new();
+    /// let cache = Cache::builder().max_entries(10).clock(clock.clone()).reaper(Reaper::Manual)
+    ///     .build()?;
+    /// cache.insert("id", ())?;
+    /// clock.advance(Duration::from_secs(20));
+    /// assert_eq!(cache.idle_for("id"), Some(Duration::from_secs(20)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn idle_for<Q>(&self, key: &Q) -> Option<Duration>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let probe = self.probe(key);
+        let pin = pin();
+        let used_ns = probe.look_up(&pin, key, Use::Peek)?.last_used_ns();
+        let now_ns = self.core.shared.clock.exact_ns();
+        Some(Duration::from_nanos(now_ns.saturating_sub(used_ns)))
     }
 
     /// Begins a look-up: hashes, and has the chunk fetched while the caller pins.

@@ -125,6 +125,22 @@ where
         self.put(key, value, lifetime, Mode::IfPresent)
     }
 
+    /// Whether a session is light enough for this cache, if it were empty.
+    ///
+    /// **Locking:** none. **Complexity:** constant. **Panics:** if the weigher does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_weight(10).weigher(|_, bytes: &Vec<u8>| bytes.len() as u64)
+    ///     .build()?;
+    /// assert!(cache.admits(&"id", &vec![0; 10]) && !cache.admits(&"id", &vec![0; 11]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn admits(&self, key: &K, value: &V) -> bool {
+        self.core.shared.budget.admits(self.core.weigh(key, value))
+    }
+
     fn put(
         &self,
         key: K,
@@ -180,7 +196,7 @@ where
     ) -> Result<(), (Fresh<K, V>, Option<Reason>)> {
         let core = &*self.core;
         let budget = &core.shared.budget;
-        if budget.max_weight().is_some_and(|max_weight| fresh.weight() > max_weight) {
+        if !budget.admits(fresh.weight()) {
             return Err((fresh, Some(Reason::TooHeavy)));
         }
         let number = shard as usize & (core.shards.len() - 1);
@@ -264,11 +280,37 @@ where
         K: Borrow<Q> + Clone,
         Q: Hash + Eq + ?Sized,
     {
+        self.update_if(key, |value| Some(f(value)))
+    }
+
+    /// Like [`update`](Self::update), if `f` makes something of the key's session; false if it does not.
+    ///
+    /// **Locking, complexity, errors and panics:** as [`update`](Self::update).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::builder().max_entries(10).build()?;
+    /// cache.insert("id", 1)?;
+    /// assert!(!cache.update_if("id", |visits| (*visits > 1).then_some(0))?);
+    /// assert_eq!(cache.get("id"), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update_if<Q>(
+        &self,
+        key: &Q,
+        mut f: impl FnMut(&V) -> Option<V>,
+    ) -> Result<bool, Rejected<K, V>>
+    where
+        K: Borrow<Q> + Clone,
+        Q: Hash + Eq + ?Sized,
+    {
         let hash = self.core.hash(key);
         let mut contest = None;
         loop {
             let Some(hold) = self.hold_without_use(key) else { return Ok(false) };
-            let (new_key, new_value) = (hold.key().clone(), f(hold.value()));
+            let Some(new_value) = f(hold.value()) else { return Ok(false) };
+            let new_key = hold.key().clone();
             let weight = self.core.weigh(&new_key, &new_value);
             let fresh = Fresh::new(new_key, new_value, hash.index, weight);
             match self.settle_in(fresh, hash.shard, Lifetime::default(), Mode::Update(&hold)) {

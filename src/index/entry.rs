@@ -168,6 +168,11 @@ impl<K, V> Entry<K, V> {
         Judgement { word, absolute_ns, idle_until_ns }
     }
 
+    /// When it was last used, to the millisecond.
+    pub(crate) fn last_used_ns(&self) -> u64 {
+        self.used_ns(self.judge().word)
+    }
+
     #[inline]
     fn used_ns(&self, word: Word) -> u64 {
         word.used_ms() * MILLI_NS + self.phase_ns()

@@ -96,13 +96,27 @@ impl<K, V> Index<K, V> {
         pin: &'p Pin,
         hash: u32,
         same_key: impl Fn(&K) -> bool,
+        look: (&Clock, Use),
+    ) -> Option<&'p Entry<K, V>> {
+        self.look_up_if(pin, hash, same_key, |_| true, look)
+    }
+
+    /// Like [`look_up`](Self::look_up), if the value `is_right`; else it leaves no trace.
+    #[inline]
+    pub(crate) fn look_up_if<'p>(
+        &'p self,
+        pin: &'p Pin,
+        hash: u32,
+        same_key: impl Fn(&K) -> bool,
+        is_right: impl Fn(&V) -> bool,
         (clock, wish): (&Clock, Use),
     ) -> Option<&'p Entry<K, V>> {
         loop {
             let mut entry = self.find(pin, hash, &same_key)?;
             loop {
-                match entry.look(clock, wish) {
-                    Look::Live => return Some(entry),
+                let is_right = is_right(entry.value());
+                match entry.look(clock, if is_right { wish } else { Use::Peek }) {
+                    Look::Live => return is_right.then_some(entry),
                     Look::Due => return None,
                     Look::Dead => match entry.after(pin) {
                         After::Nowhere => return None,

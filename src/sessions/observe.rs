@@ -1,0 +1,154 @@
+//! What can be seen from outside: device lists, figures, the audit.
+
+use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
+
+use super::life::Life;
+use super::session::{Session, SessionInfo, time_ago};
+use super::{Inner, Sessions};
+use crate::error::AuditError;
+use crate::platform::sync::{Arc, AtomicU64, Ordering};
+use crate::stats::{Audit, Stats};
+
+/// Figures of [`Sessions`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// The cache's. Ends by [`Sessions::revoke`] and its kind, and by the limit, are its `removed`; new ids, log-ins
+    /// and updates its `replaced`.
+    pub engine: Stats,
+    /// How many principals have a session.
+    pub principals: usize,
+    /// How many sessions have a principal.
+    pub with_principal: usize,
+    /// Look-ups of an id that has no session: wrong, ended or made up.
+    pub unknown_ids: u64,
+    /// New ids by [`Sessions::rotate`].
+    pub rotated: u64,
+    /// Log-ins by [`Sessions::authenticate`].
+    pub authenticated: u64,
+    /// Newcomers that were refused for their principal's limit.
+    pub refused_by_limit: u64,
+    /// Sessions that were ended for their principal's limit.
+    pub ended_by_limit: u64,
+    /// Sessions that the application ended.
+    pub revoked: u64,
+}
+
+impl<P, T> Sessions<P, T>
+where
+    P: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    /// The sessions of a principal, oldest first: a device list.
+    ///
+    /// Lists no session that is not served, and all that are there throughout. Not a use of them.
+    ///
+    /// **Locking:** the principal's part of the index. **Complexity:** linear in the principal's
+    /// sessions, and to sort them.
+    #[must_use]
+    pub fn sessions_of(&self, principal: &P) -> Vec<SessionInfo<P, T>> {
+        let inner = &*self.inner;
+        let lives = inner.principals.of(inner.hasher.hash_one(principal), principal);
+        let mut infos: Vec<_> = lives.iter().filter_map(|life| inner.info(life)).collect();
+        infos.sort_by_key(|info| info.data.0.life.created_ns);
+        infos
+    }
+
+    /// Figures since the beginning, and of now.
+    ///
+    /// **Locking:** each shard in turn, each part of the index. **Complexity:** that of
+    /// [`Cache::stats`].
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        let inner = &*self.inner;
+        let (principals, with_principal) = inner.principals.len();
+        // Relaxed: figures.
+        let figure = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        SessionStats {
+            engine: inner.cache.stats(),
+            principals,
+            with_principal,
+            unknown_ids: figure(&inner.book.unknown_ids),
+            rotated: figure(&inner.book.rotated),
+            authenticated: figure(&inner.book.authenticated),
+            refused_by_limit: figure(&inner.book.refused_by_limit),
+            ended_by_limit: figure(&inner.book.ended_by_limit),
+            revoked: figure(&inner.book.revoked),
+        }
+    }
+
+    /// Walks everything and checks every invariant, the cache's and the index's: for your own tests, while no
+    /// other call is under way and nothing has expired that has not been reaped.
+    ///
+    /// **Locking:** each shard in turn, each part of the index: not for production. **Complexity:**
+    /// linear.
+    ///
+    /// # Errors
+    ///
+    /// An [`AuditError`] names the invariant that is broken: a fault of this crate.
+    pub fn audit(&self) -> Result<Audit, AuditError> {
+        let inner = &*self.inner;
+        let broken = |what: &str| AuditError { shard: None, broken: what.to_owned() };
+        let audit = inner.cache.audit()?;
+        let mut is_right = true;
+        let mut listed = 0;
+        let see = |life: &Arc<Life<P>>| {
+            listed += 1;
+            let stored = inner.cache.peek(&life.public);
+            is_right &= stored.is_some_and(|stored| stored.version.life.is(life));
+        };
+        inner.principals.check(see).map_err(broken)?;
+        let mut live = 0;
+        inner.cache.for_each(|_, stored| {
+            live += usize::from(stored.version.life.principal.is_some());
+        });
+        if !is_right || listed != live {
+            return Err(broken("S1: a principal's sessions are not those in the cache"));
+        }
+        Ok(audit)
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.cache.len()
+    }
+
+    /// Whether there is no session.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Frees what has expired, without a reaper's thread; as [`Cache::reap`].
+    pub fn reap(&self) -> usize {
+        self.inner.cache.reap()
+    }
+
+    /// Ends all sessions, and takes none in any more; as [`Cache::close`].
+    pub fn close(&self) {
+        self.inner.cache.close();
+    }
+}
+
+impl<P, T> Inner<P, T>
+where
+    P: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    fn info(&self, life: &Arc<Life<P>>) -> Option<SessionInfo<P, T>> {
+        let stored = self.cache.peek(&life.public)?;
+        let is_it = stored.version.life.is(life) && stored.is_served();
+        let data = Session(stored.version);
+        is_it.then_some(())?;
+        Some(SessionInfo {
+            public_id: life.public,
+            created: data.created(),
+            authenticated: data.authenticated(),
+            last_used: time_ago(self.cache.idle_for(&life.public).unwrap_or(Duration::ZERO)),
+            expires_in: self.cache.expires_in(&life.public)?,
+            data,
+        })
+    }
+}
