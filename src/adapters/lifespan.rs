@@ -68,10 +68,6 @@ pub(super) struct Lifespan {
     /// The cache's time to live, if it has one.
     cap_ns: Option<i128>,
     /// The cache's time to idle, if it has one.
-    #[cfg_attr(
-        not(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15")),
-        allow(dead_code, reason = "what is kept elsewhere has no idle time but ours")
-    )]
     idle_millis: Option<u64>,
 }
 
@@ -113,7 +109,12 @@ impl Lifespan {
         Some(Lifetime::default().live(Duration::from_nanos(left_ns)))
     }
 
-    /// The cache's time to idle, in milliseconds, if it has one.
+    /// The cache's time to idle, if it has one.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        self.idle_millis.map(Duration::from_millis)
+    }
+
+    /// The same in milliseconds.
     #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
     pub(super) fn idle_millis(&self) -> Option<u64> {
         self.idle_millis

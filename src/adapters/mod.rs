@@ -8,8 +8,8 @@
 //!   tower_sessions/   actix_session/        one framework each
 //!        └──────┬──────────┘
 //!            keeper                         create, save, load, end
-//!   ┌───────┬───┴────┬────────┬────────┐
-//! descent  room   lifespan  notice  refusal
+//!   ┌───────┬─────┬──┴─────┬────────┬────────┐
+//! descent  room  anonymous lifespan notice refusal
 //!   └─ merge
 //! ```
 
@@ -37,6 +37,7 @@ macro_rules! for_stores {
 }
 
 for_stores! {
+    mod anonymous;
     mod descent;
     mod footprint;
     mod keeper;

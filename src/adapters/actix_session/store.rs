@@ -10,6 +10,7 @@ use super::framework::storage::{
 };
 use super::seen::{Deletion, Seen};
 use super::{SessionId, SessionState, state_bytes};
+use crate::adapters::anonymous::DEFAULT_SHARE;
 use crate::adapters::descent::Revision;
 use crate::adapters::footprint::weighed_in_bytes;
 use crate::adapters::keeper::{Descent, Keeper, Saved};
@@ -150,6 +151,92 @@ impl SundownActixStore {
     #[must_use]
     pub fn cache(&self) -> &Cache<SessionId, SessionState> {
         self.keeper.sessions()
+    }
+
+    /// Lets anonymous sessions take half of the cache at most, so that no storm of visitors evicts the
+    /// session of a user who is logged in.
+    ///
+    /// `is_anonymous` says of a state whether it belongs to a visitor who has not logged in. Anonymous
+    /// sessions make room for each other: the least recently used one is evicted when their share, here
+    /// half of [`max_entries`](crate::Builder::max_entries) and of
+    /// [`max_weight`](crate::Builder::max_weight), is taken. So in a cache for 1,000 sessions none of up
+    /// to 500 logged-in ones is evicted, whatever number of visitors comes. The caps of the cache hold
+    /// for both kinds together. Logged-in sessions may take more than the rest while it is there, the
+    /// least recently used session of all being evicted where the cache is full.
+    ///
+    /// A session counts as what it is when it is saved or loaded, so a log-in and a log-out are noticed
+    /// at once, with or without a new key. All else that the store promises holds unchanged. Anonymous
+    /// sessions make room for each other also in a cache that
+    /// [rejects](crate::OnFull::Reject) others when it is full.
+    ///
+    /// Call it when the store has been made, before there are sessions. It holds for all handles of the
+    /// store; a second call changes nothing. `is_anonymous` is called with each save and load, outside
+    /// all locks, and should be quick.
+    ///
+    /// An [`on_removal`](crate::Builder::on_removal) is told
+    /// [`Evicted`](crate::RemovalCause::Evicted) of such an eviction; [`Stats`](crate::Stats) counts it
+    /// under `removed`. An anonymous session costs about 100 bytes more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`](crate::Builder::build), of the cache that keeps the order of the anonymous
+    /// sessions. `save` fails as for a full cache in the one case that other threads do not get to
+    /// free, over thousands of tries, what anonymous sessions have evicted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{Cache, actix_session_0_11::SundownActixStore};
+    /// # use actix_session_0_11 as actix_session;
+    /// # use actix_session::storage::SessionStore;
+    /// # use std::collections::HashMap;
+    /// # use time::Duration;
+    ///
+    /// # pollster::block_on(async {
+    /// let store = SundownActixStore::new(Cache::builder().max_entries(1_000))?
+    ///     .anonymous(|state| !state.contains_key("user"))?;
+    ///
+    /// let ada = HashMap::from([("user".to_owned(), "\"ada\"".to_owned())]);
+    /// let ada = store.save(ada, &Duration::HOUR).await?;
+    /// for _ in 0..5_000 {
+    ///     store.save(HashMap::new(), &Duration::HOUR).await?; // a visitor
+    /// }
+    /// assert!(store.load(&ada).await?.is_some());
+    /// assert!(store.cache().len() <= 501);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn anonymous(
+        self,
+        is_anonymous: impl Fn(&SessionState) -> bool + Send + Sync + 'static,
+    ) -> Result<Self, BuildError> {
+        self.anonymous_up_to(DEFAULT_SHARE, is_anonymous)
+    }
+
+    /// The same with another share than half: a tenth is 0.1.
+    ///
+    /// At least one session can be anonymous and at least one can be logged in, whatever the share is.
+    ///
+    /// # Errors
+    ///
+    /// As [`anonymous`](Self::anonymous).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{Cache, actix_session_0_11::SundownActixStore};
+    /// // Nine tenths are kept for users who are logged in.
+    /// let store = SundownActixStore::new(Cache::builder().max_entries(100_000))?
+    ///     .anonymous_up_to(0.1, |state| !state.contains_key("user"))?;
+    /// # Ok::<(), sundown::BuildError>(())
+    /// ```
+    pub fn anonymous_up_to(
+        self,
+        share: f64,
+        is_anonymous: impl Fn(&SessionState) -> bool + Send + Sync + 'static,
+    ) -> Result<Self, BuildError> {
+        self.keeper.cap_anonymous(share, Arc::new(is_anonymous), |_, take_out| take_out())?;
+        Ok(self)
     }
 
     fn put_new(

@@ -91,11 +91,12 @@ impl<R: Kept> Keeper<R> {
     ) -> Result<bool, Refusal> {
         let set_aside = |key| self.aside.as_ref().is_some_and(|aside| aside.has(key));
         let room = rotated.or(room).filter(|&key| set_aside(key));
-        let put = match room {
+        let put = self.admit(key, fresh, lifetime).and_then(|()| match room {
             Some(_) => self.put_in_room(key, fresh, lifetime),
             None => self.put_beside(key, fresh, lifetime),
-        };
+        });
         if let Err(refusal) = put {
+            self.leave(key);
             if let Some(rotated) = rotated {
                 self.descents.unclaim(rotated, key);
             }
@@ -104,9 +105,11 @@ impl<R: Kept> Keeper<R> {
             }
             return Err(refusal);
         }
+        self.settle(key, fresh);
         let may_stay = rotated.is_none_or(|rotated| self.descents.is_claimed_by(rotated, key));
         if !may_stay {
             self.sessions.discard(key);
+            self.leave(key);
         } else if let (Some(aside), Some(room)) = (&self.aside, room) {
             aside.give_up(room);
         }

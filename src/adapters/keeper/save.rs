@@ -105,7 +105,10 @@ impl<R: Kept> Keeper<R> {
     /// Gives a live session its lifetime anew; ends it if it has none left.
     fn let_live(&self, key: &R::Key, span_ns: i128, birth: Option<Birth>) -> Saved {
         match self.lifespan.lasting(span_ns, birth) {
-            Some(lifetime) if self.sessions.set_lifetime(key, lifetime) => Saved::Kept,
+            Some(lifetime) if self.sessions.set_lifetime(key, lifetime) => {
+                self.classify(key, lifetime);
+                Saved::Kept
+            }
             Some(_) => Saved::Gone,
             None => {
                 self.end(key);

@@ -60,6 +60,12 @@ impl Behind {
         self.graves.take_out(id, cache);
     }
 
+    /// Runs what takes a copy out that is not to be missed in the store behind.
+    pub(super) fn expecting(&self) -> impl Fn(&Id, &dyn Fn() -> bool) -> bool + use<> {
+        let graves = self.graves.clone();
+        move |id, take_out| graves.expecting(id, take_out)
+    }
+
     pub(super) fn reap(&self) {
         self.graves.reap();
     }
@@ -173,10 +179,15 @@ impl<'f> Front<'f> {
         let Some(lifetime) = lifespan.lasting(self.span_ns(record), birth) else { return };
         let (id, sessions) = (record.id, self.sessions());
         let put_in = || {
-            let put = sessions.insert_if_absent(id, record.clone(), lifetime);
-            if let Err(rejected) = put {
-                let refusal = Refusal::from(&rejected);
-                if refusal != Refusal::Taken {
+            let put = self.keeper.admit(&id, record, lifetime).and_then(|()| {
+                let put = sessions.insert_if_absent(id, record.clone(), lifetime);
+                put.map_err(|rejected| Refusal::from(&rejected))
+            });
+            match put {
+                Ok(()) => self.keeper.settle(&id, record),
+                Err(Refusal::Taken) => {}
+                Err(refusal) => {
+                    self.keeper.leave(&id);
                     self.keeper.notices().tell(refusal);
                 }
             }

@@ -15,6 +15,7 @@ use super::framework::SessionStore;
 use super::framework::session::{Id, Record};
 use super::framework::session_store::{Error, ExpiredDeletion, Result};
 use super::weight::record_bytes;
+use crate::adapters::anonymous::Victims;
 use crate::adapters::footprint::weighed_in_bytes;
 use crate::adapters::keeper::{Descent, Keeper, Kept, Saved};
 use crate::adapters::lifespan::{BIRTH_KEY, Birth, RESTART, Stated, wall_ns};
@@ -109,9 +110,9 @@ use crate::error::{BuildError, Reason};
 /// ```
 #[derive(Clone)]
 pub struct SundownStore {
-    keeper: Arc<Keeper<Record>>,
+    pub(super) keeper: Arc<Keeper<Record>>,
     /// Where the truth is, if not in the cache.
-    behind: Option<Arc<Behind>>,
+    pub(super) behind: Option<Arc<Behind>>,
     /// The wall clock, in nanoseconds since 1970.
     wall: fn() -> i128,
 }
@@ -242,9 +243,10 @@ impl SundownStore {
         db: Arc<dyn SessionStore>,
         wall: fn() -> i128,
     ) -> std::result::Result<Self, BuildError> {
-        let builder = weighed_in_bytes(builder, record_bytes);
+        let mut builder = weighed_in_bytes(builder, record_bytes);
+        let victims = Victims::of(&mut builder);
         let (builder, behind) = Behind::of(builder, db)?;
-        let keeper = Arc::new(Keeper::of_copies(builder, wall())?);
+        let keeper = Arc::new(Keeper::of_copies(builder, wall(), victims)?);
         Ok(Self { keeper, behind: Some(Arc::new(behind)), wall })
     }
 
