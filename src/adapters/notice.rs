@@ -31,7 +31,7 @@ impl Notices {
     }
 
     /// Reports a refusal, unless its kind was reported within the last minute.
-    pub(super) fn tell(&self, refusal: Refusal) {
+    pub(super) fn report(&self, refusal: Refusal) {
         if let Some(times) = self.due(refusal) {
             emit(refusal, times);
         }
@@ -78,7 +78,7 @@ impl Notices {
         Self
     }
 
-    pub(super) fn tell(&self, _: Refusal) {}
+    pub(super) fn report(&self, _: Refusal) {}
 }
 
 #[cfg(all(test, feature = "tracing"))]

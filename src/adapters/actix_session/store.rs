@@ -8,7 +8,6 @@ use time::Duration;
 use super::framework::storage::{
     LoadError, SaveError, SessionKey, SessionStore, UpdateError, generate_session_key,
 };
-use super::seen::{Deletion, Seen};
 use super::{SessionId, SessionState, state_bytes};
 use crate::adapters::anonymous::DEFAULT_SHARE;
 use crate::adapters::descent::Revision;
@@ -16,6 +15,7 @@ use crate::adapters::footprint::weighed_in_bytes;
 use crate::adapters::keeper::{Descent, Keeper, Saved};
 use crate::adapters::lifespan::wall_ns;
 use crate::adapters::refusal::Refusal;
+use crate::adapters::seen::{Deletion, Seen};
 use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::error::BuildError;
@@ -47,7 +47,7 @@ use crate::error::BuildError;
 /// The store knows a request by the place in memory of the key that the middleware loads by, which it
 /// keeps until the response. It remembers what was loaded, in hashes, and what was logged out: for an
 /// hour, of the 65,536 latest loads, some 40,000 latest changes, and at least as many log-outs as the cache has
-/// room for. A save that cannot tell any more what it would overwrite is refused.
+/// room for. A save for which it is no longer known what it would overwrite is refused.
 ///
 /// # Locking
 ///
@@ -99,7 +99,7 @@ use crate::error::BuildError;
 #[derive(Clone)]
 pub struct SundownActixStore {
     keeper: Arc<Keeper<SessionState>>,
-    seen: Arc<Seen>,
+    seen: Arc<Seen<SessionId>>,
 }
 
 impl SundownActixStore {
@@ -173,8 +173,8 @@ impl SundownActixStore {
     /// store; a second call changes nothing. `is_anonymous` is called with each save and load, outside
     /// all locks, and should be quick.
     ///
-    /// An [`on_removal`](crate::Builder::on_removal) is told
-    /// [`Evicted`](crate::RemovalCause::Evicted) of such an eviction; [`Stats`](crate::Stats) counts it
+    /// An [`on_removal`](crate::Builder::on_removal) sees the cause
+    /// [`Evicted`](crate::RemovalCause::Evicted) for such an eviction; [`Stats`](crate::Stats) counts it
     /// under `removed`. An anonymous session costs about 100 bytes more.
     ///
     /// # Errors
@@ -245,7 +245,8 @@ impl SundownActixStore {
         ttl: Duration,
         descent: Descent<'_, SessionId>,
     ) -> Result<SessionKey, Refusal> {
-        let created = self.keeper.create(&mut state, ttl.whole_nanoseconds(), descent)?;
+        let created =
+            self.keeper.create(&mut state, (&SessionId::draw, ttl.whole_nanoseconds()), descent)?;
         // What is over by now has a key that finds nothing.
         Ok(created.map_or_else(generate_session_key, SessionId::to_key))
     }
@@ -257,10 +258,10 @@ impl SundownActixStore {
         ttl: Duration,
     ) -> Result<SessionKey, Refusal> {
         let Some(key) = SessionId::of(&session_key) else {
-            // No one was ever logged in here by that key.
+            // No session of this store ever had that key.
             return self.put_new(state, ttl, Descent::Copy);
         };
-        let seen = self.seen.take(&session_key, &key);
+        let seen = self.seen.take(session_key.as_ref(), &key);
         match self.keeper.save(&key, &state, ttl.whole_nanoseconds(), seen)? {
             Saved::Kept | Saved::Over => Ok(session_key),
             Saved::Gone if self.keeper.was_ended(&key) => {
@@ -280,8 +281,8 @@ impl SessionStore for SundownActixStore {
         let key = key.map_err(|refusal| LoadError::Deserialization(refusal.into()))?;
         let state = self.keeper.load(&key);
         match &state {
-            Some(state) => self.seen.note(session_key, key, Revision::of(state)),
-            None => drop(self.seen.take(session_key, &key)),
+            Some(state) => self.seen.note(session_key.as_ref(), key, Revision::of(state)),
+            None => drop(self.seen.take(session_key.as_ref(), &key)),
         }
         Ok(state)
     }
@@ -328,7 +329,7 @@ impl SessionStore for SundownActixStore {
     async fn delete(&self, session_key: &SessionKey) -> Result<(), anyhow::Error> {
         self.seen.forget_deletion();
         if let Some(key) = SessionId::of(session_key) {
-            let seen = self.seen.take(session_key, &key);
+            let seen = self.seen.take(session_key.as_ref(), &key);
             let was_live = self.keeper.end(&key);
             self.seen.note_deletion(key, was_live, seen);
         }

@@ -409,7 +409,7 @@ fn a_cap_on_weight_alone_is_one_in_bytes() {
     let refused = refusal(block_on(store.save(heavy, &HOUR)));
     assert_eq!(refused, Refusal::NotTaken(Reason::TooHeavy));
 
-    // Whoever says what weighs how much is asked.
+    // A weigher of the caller replaces it.
     let own = unbounded().max_weight(10_000).weigher(|_, _| 7);
     let store = SundownActixStore::new(own).unwrap();
     saved(&store, HOUR);

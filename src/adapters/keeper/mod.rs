@@ -4,7 +4,8 @@
 //! A framework loads a session when a request comes and saves it with the response. Meanwhile other
 //! requests may have saved it, logged it out, or given it another id, and its time may have come.
 //!
-//! K1. Only a creation makes a session live, and always under a key that the store has just drawn.
+//! K1. Only a creation makes a session live, and always under a key that has just been drawn: by the
+//!     store, or by a framework that leaves it no choice.
 //! K2. A save changes a live session or nothing: it is one atomic update of the cache. That a session
 //!     has ended meanwhile is no error: had the save come a moment earlier, nothing would be left of
 //!     it either.
@@ -41,8 +42,6 @@ pub(super) trait Kept: Clone + Send + Sync + 'static {
     type Key: Clone + Eq + Hash + Send + Sync + 'static;
     type Value: Clone + Eq + Hash + Send + Sync + 'static;
 
-    /// A key that no one can guess.
-    fn draw_key() -> Self::Key;
     /// Notes the key in the session, where the framework does.
     fn set_key(&mut self, key: &Self::Key);
     /// The same session with these data.
@@ -141,10 +140,15 @@ impl<R: Kept> Keeper<R> {
         Some(session)
     }
 
-    /// Counts and tells that what is not live was not saved (K2).
+    /// Counts and reports that what is not live was not saved (K2).
     pub(super) fn leave_out(&self, refusal: Refusal) {
         self.sessions.count_rejection(Reason::Absent);
-        self.notices.tell(refusal);
+        self.notices.report(refusal);
+    }
+
+    /// The same outcome, after a refusal was reported.
+    fn reported<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+        outcome.inspect_err(|&refusal| self.notices.report(refusal))
     }
 
     /// Ends a session, and what was created from it (`descent.rs`, D3); whether it was live itself.
@@ -176,7 +180,7 @@ impl<R: Kept> Keeper<R> {
     }
 
     /// Whether a session was logged out lately, rather than having run out or been evicted.
-    #[cfg(feature = "actix-session-0_11")]
+    #[cfg(any(feature = "actix-session-0_11", feature = "poem-3"))]
     pub(super) fn was_ended(&self, key: &R::Key) -> bool {
         self.descents.has_ended(key)
     }

@@ -29,8 +29,8 @@ impl SundownStore {
     /// store; a second call changes nothing. `is_anonymous` is called with each save and load, outside
     /// all locks, and should be quick.
     ///
-    /// An [`on_removal`](crate::Builder::on_removal) is told
-    /// [`Evicted`](crate::RemovalCause::Evicted) of such an eviction; [`Stats`](crate::Stats) counts it
+    /// An [`on_removal`](crate::Builder::on_removal) sees the cause
+    /// [`Evicted`](crate::RemovalCause::Evicted) for such an eviction; [`Stats`](crate::Stats) counts it
     /// under `removed`. An anonymous session costs about 100 bytes more.
     ///
     /// # Errors

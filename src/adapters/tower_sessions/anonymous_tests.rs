@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::removal::RemovalCause;
 
-fn told(store: SundownStore) -> SundownStore {
+fn capped(store: SundownStore) -> SundownStore {
     store.anonymous(|record| !record.data.contains_key("user")).unwrap()
 }
 
@@ -17,9 +17,9 @@ fn visit(store: &SundownStore) -> Id {
 fn a_storm_of_visitors_evicts_no_one_who_is_logged_in() {
     const USERS: usize = 400;
     let clock = ManualClock::new();
-    let (own, db) = (told(store(&clock)), store(&clock));
+    let (own, db) = (capped(store(&clock)), store(&clock));
     let big = SundownStore::new(builder(&clock).max_entries(100_000)).unwrap();
-    let front = told(SundownStore::in_front_of(builder(&clock), big.clone()).unwrap());
+    let front = capped(SundownStore::in_front_of(builder(&clock), big.clone()).unwrap());
     drop(db);
     for store in [own, front] {
         let users: Vec<Id> = (0..USERS).map(|_| logged_in(&store)).collect();
@@ -49,7 +49,7 @@ fn a_storm_of_visitors_evicts_no_one_who_is_logged_in() {
 #[test]
 fn the_least_recently_used_visitor_makes_room() {
     let clock = ManualClock::new();
-    let store = told(SundownStore::new(builder(&clock).max_entries(8)).unwrap());
+    let store = capped(SundownStore::new(builder(&clock).max_entries(8)).unwrap());
     let mut visitors = Vec::new();
     for _ in 0..4 {
         visitors.push(visit(&store));
@@ -66,7 +66,7 @@ fn the_least_recently_used_visitor_makes_room() {
 fn a_log_in_counts_at_once_with_and_without_a_new_id() {
     for has_new_id in [false, true] {
         let clock = ManualClock::new();
-        let store = told(SundownStore::new(builder(&clock).max_entries(20)).unwrap());
+        let store = capped(SundownStore::new(builder(&clock).max_entries(20)).unwrap());
         let logins: Vec<Session> = (0..8)
             .map(|_| {
                 let login = request(&store, visit(&store));
@@ -101,7 +101,7 @@ fn a_log_in_finds_room_in_a_full_cache_that_rejects() {
     for has_new_id in [false, true] {
         let clock = ManualClock::new();
         let builder = builder(&clock).max_entries(4).on_full(OnFull::Reject);
-        let store = told(SundownStore::new(builder).unwrap());
+        let store = capped(SundownStore::new(builder).unwrap());
         let users = [logged_in(&store), logged_in(&store)];
         let visitors = [visit(&store), visit(&store)];
         for id in visitors {
@@ -122,7 +122,7 @@ fn a_log_in_finds_room_in_a_full_cache_that_rejects() {
 #[test]
 fn a_log_out_is_final_and_the_absolute_timeout_holds_over_a_log_in() {
     let clock = ManualClock::new();
-    let store = told(SundownStore::new(builder(&clock).time_to_live(HOUR)).unwrap());
+    let store = capped(SundownStore::new(builder(&clock).time_to_live(HOUR)).unwrap());
     let id = visit(&store);
     clock.advance(HOUR / 2);
     let (login, slow) = (request(&store, id), request(&store, id));
@@ -150,7 +150,7 @@ fn the_listener_is_told_of_evictions_and_of_each_session_once() {
     let hears = events.clone();
     let builder = builder(&ManualClock::new()).max_entries(4);
     let builder = builder.on_removal(move |id, _, cause| hears.lock().unwrap().push((id, cause)));
-    let store = told(SundownStore::new(builder).unwrap());
+    let store = capped(SundownStore::new(builder).unwrap());
     let visitors = [(); 5].map(|()| visit(&store));
     block_on(store.delete(&visitors[4])).unwrap();
     store.cache().reap();
@@ -164,7 +164,7 @@ fn a_share_holds_for_weights_too() {
     let clock = ManualClock::new();
     let builder = builder(&clock).max_entries(1_000).max_weight(100);
     let builder = builder.weigher(|_, record| record.data.len() as u64);
-    let store = told(SundownStore::new(builder).unwrap());
+    let store = capped(SundownStore::new(builder).unwrap());
     let users: Vec<Id> = (0..20).map(|_| logged_in(&store)).collect();
     clock.advance(MINUTE);
     for _ in 0..100 {
@@ -177,4 +177,23 @@ fn a_share_holds_for_weights_too() {
     assert!(users.iter().all(|id| is_live(&store, id)));
     let weight = store.cache().weight();
     assert!((40 + 40..=40 + 50).contains(&weight), "{weight}");
+}
+
+#[test]
+fn what_has_logged_in_since_is_not_evicted() {
+    let clock = ManualClock::new();
+    let store = capped(SundownStore::new(builder(&clock).max_entries(8)).unwrap());
+    let id = visit(&store);
+    // As between an eviction and the removal that follows it: the store has not classified it yet.
+    let log_in = |record: &Record| {
+        let mut record = record.clone();
+        record.data.insert("user".into(), "ada".into());
+        record
+    };
+    assert!(store.cache().update(&id, log_in).unwrap());
+    clock.advance(MINUTE);
+    for _ in 0..100 {
+        visit(&store);
+    }
+    assert!(store.cache().contains_key(&id));
 }

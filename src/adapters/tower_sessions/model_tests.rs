@@ -197,8 +197,8 @@ impl Stage {
                     let request = &mut self.requests[number];
                     request.cycled = (!request.is_anew).then_some(id);
                     // It may have been a log-out, of what the session has become.
-                    if let Some(heir) = self.oracle.successors.remove(&id) {
-                        self.oracle.log_out(heir);
+                    if let Some(successor) = self.oracle.successors.remove(&id) {
+                        self.oracle.log_out(successor);
                     }
                 }
             }
@@ -238,9 +238,9 @@ impl Stage {
                     // It was given another id: what it has become is without them.
                     self.oracle.dead.extend(request.removed.drain(..));
                     // If it was cleared unseen, that is logged out.
-                    let heir = self.oracle.successors.get(&id).copied();
-                    if let Some(heir) = heir.filter(|_| request.has_cleared_unseen) {
-                        self.oracle.log_out(heir);
+                    let successor = self.oracle.successors.get(&id).copied();
+                    if let Some(successor) = successor.filter(|_| request.has_cleared_unseen) {
+                        self.oracle.log_out(successor);
                     }
                 }
                 if let Some(&user) = live.get(&id) {

@@ -38,7 +38,7 @@ use crate::error::{BuildError, Reason};
 /// # Ids
 ///
 /// Every session lives under an id that the store has drawn itself: `create` takes none from its
-/// caller, and `save` makes none live. So an id that someone has planted never becomes a session.
+/// caller, and `save` makes none live. So a planted id never becomes a session.
 ///
 /// # Requests side by side
 ///
@@ -53,7 +53,7 @@ use crate::error::{BuildError, Reason};
 ///
 /// The store remembers for this what its sessions were, in hashes, when they were last changed: for an
 /// hour, of some 40,000 latest changes; and that they were deleted: for an hour, of at least as many
-/// as the cache has room for. Where a request takes longer, a save that cannot tell what it would
+/// as the cache has room for. Where a request takes longer, a save for which it is not known what it would
 /// overwrite fails (in a cache with a time to live).
 ///
 /// The copies that it hands out must come back as they are, not serialized and read again: do not put
@@ -160,7 +160,7 @@ impl SundownStore {
     /// deletion that fails there is an error, and is tried again by later calls; meanwhile the session
     /// is served by none. For both timeouts to hold over restarts and evictions, birth and last use
     /// travel in the sessions' data, as `sundown.created` and `sundown.used`, in milliseconds since 1970.
-    /// Of uses the store behind is told by a save, eight times in a time to idle at most; so what was
+    /// Uses are written to the store behind by a save, eight times in a time to idle at most; so what was
     /// evicted may end by an eighth of it too early.
     ///
     /// **One process** may be in front of a store. A second one would not hear of the first one's
@@ -268,7 +268,7 @@ impl SessionStore for SundownStore {
             return front.create(record).await;
         }
         let span_ns = self.span_ns(record);
-        self.keeper.create(record, span_ns, Descent::Copy)?;
+        self.keeper.create(record, (&Id::default, span_ns), Descent::Copy)?;
         Ok(())
     }
 
@@ -340,10 +340,6 @@ impl From<Refusal> for Error {
 impl Kept for Record {
     type Key = Id;
     type Value = serde_json::Value;
-
-    fn draw_key() -> Id {
-        Id::default()
-    }
 
     fn set_key(&mut self, id: &Id) {
         self.id = *id;

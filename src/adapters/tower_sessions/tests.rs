@@ -178,7 +178,7 @@ fn a_cap_on_weight_alone_is_one_in_bytes() {
     record.data.insert("text".into(), "x".repeat(10_000).into());
     refuses(block_on(store.save(&record)), too_heavy);
 
-    // Whoever says what weighs how much is asked.
+    // A weigher of the caller replaces it.
     let store = SundownStore::new(unbounded().max_weight(10_000).weigher(|_, _| 7)).unwrap();
     created(&store, HOUR);
     assert_eq!(store.cache().weight(), 7);
