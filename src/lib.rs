@@ -91,7 +91,8 @@
 //!
 //! Features, none of them on by default, put the cache behind a web framework's own interface:
 //! `tower-sessions-0_15` and `tower-sessions-0_14` (axum) bring a `SundownStore`,
-//! `actix-session-0_11` a `SundownActixStore`. `metrics` and `tracing` tell an operator about it.
+//! `actix-session-0_11` a `SundownActixStore`, `poem-3` a `SundownPoemStorage` and `saysion-0_2` (salvo) a
+//! `SundownSaysionStore`. `metrics` and `tracing` tell an operator about it.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -122,6 +123,10 @@ mod stats;
 pub use adapters::actix_session as actix_session_0_11;
 #[cfg(feature = "metrics")]
 pub use adapters::metrics;
+#[cfg(feature = "poem-3")]
+pub use adapters::poem as poem_3;
+#[cfg(feature = "saysion-0_2")]
+pub use adapters::saysion as saysion_0_2;
 #[cfg(feature = "tower-sessions-0_14")]
 pub use adapters::tower_sessions::v0_14 as tower_sessions_0_14;
 #[cfg(feature = "tower-sessions-0_15")]

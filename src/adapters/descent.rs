@@ -3,9 +3,9 @@
 //! A framework hands a copy of a session to each request and takes one back, with nothing that says
 //! which session, or which state of it, the copy was made of. Two questions hang on that: what has
 //! this request changed (`merge.rs`), and was the session that it carries under a new id logged out
-//! meanwhile?
+//! since?
 //!
-//! A copy does carry a mark that no one sees: the hasher of its `HashMap`. The standard library draws
+//! A copy does carry a hidden mark: the hasher of its `HashMap`. The standard library draws
 //! one for each map that is made, and it goes along when a map is cloned, changed, cleared or moved.
 //! The maps in the cache have one each, loads are clones, so the fingerprint of a copy's hasher names
 //! the *revision* that it was loaded from: without a byte in the session, at no cost to a load. A map
@@ -45,7 +45,7 @@ use crate::memory::GiveBack;
 
 /// Names a state of a session: the fingerprint of its map's hasher.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Revision(u64);
+pub(super) struct Revision(pub(super) u64);
 
 impl Revision {
     pub(super) fn of<V>(pairs: &Pairs<V>) -> Self {
@@ -117,7 +117,7 @@ pub(super) struct Superseded<K> {
     revision: Revision,
     base: Base<K>,
     /// Whether the revision names it as its successor.
-    is_told: bool,
+    is_noted: bool,
 }
 
 impl<K> Descents<K>
@@ -148,27 +148,27 @@ where
         let digest = self.merger.digest(current);
         let base = Base { key: key.clone(), digest, next, names: Arc::default() };
         let place = Place { revision, address: 0 };
-        // Another save may have been faster, and has told its successor already.
-        let mut is_told = false;
+        // Another save may have been faster, and has noted its successor already.
+        let mut is_noted = false;
         let known = self.bases.update(&place, |known| {
-            is_told = known.next == revision;
-            if is_told { base.clone() } else { known.clone() }
+            is_noted = known.next == revision;
+            if is_noted { base.clone() } else { known.clone() }
         });
         if !matches!(known, Ok(true)) {
-            let told = self.bases.insert_if_absent(place, base.clone(), Lifetime::default());
-            is_told = told.is_ok();
+            let noted = self.bases.insert_if_absent(place, base.clone(), Lifetime::default());
+            is_noted = noted.is_ok();
         }
-        Superseded { revision, base, is_told }
+        Superseded { revision, base, is_noted }
     }
 
     /// Notes that it has, and what it holds.
     pub(super) fn confirm(&self, superseded: &Superseded<K>, digest: Digest) {
-        let Superseded { revision, base, is_told } = superseded;
+        let Superseded { revision, base, is_noted } = superseded;
         let (key, next) = (base.key.clone(), base.next);
         let last = Base { key, digest, next, names: Arc::default() };
         let place = Place { revision: next, address: 0 };
         let _known = self.bases.insert_if_absent(place, last, Lifetime::default());
-        if !is_told {
+        if !is_noted {
             let place = Place { revision: *revision, address: 0 };
             let _refused = self.bases.insert(place, base.clone());
         }
@@ -264,7 +264,7 @@ where
     }
 
     /// Whether a session was deleted lately.
-    #[cfg(feature = "actix-session-0_11")]
+    #[cfg(any(feature = "actix-session-0_11", feature = "poem-3"))]
     pub(super) fn has_ended(&self, key: &K) -> bool {
         self.ends.contains_key(key)
     }
@@ -312,7 +312,7 @@ where
         });
     }
 
-    /// Tells a claim the key that its session has got; false if it may not stay.
+    /// Gives a claim the key that its session was given; false if it may not stay.
     #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
     pub(super) fn hand_on(&self, key: &K, drawn: &K, given: &K) -> bool {
         let mut may_stay = false;

@@ -1,6 +1,6 @@
 //! What a value that a framework hands over takes from the allocator, counted without an allocation.
 //!
-//! Text and vectors tell their capacity, a table of the standard library only how many pairs fit in.
+//! Text and vectors show their capacity, a table of the standard library only how many pairs fit in.
 //! The rest follows from how it is laid out:
 //!
 //! - `HashMap` is hashbrown's table \[1\]: a power of two of buckets, at least four, at most seven
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use crate::builder::Builder;
 use crate::platform::block::block_bytes;
 
-/// Has a cache weigh in bytes where its weight has a cap and nobody has said what weighs how much.
+/// Makes a cache weigh in bytes where its weight has a cap and there is no weigher.
 ///
 /// `bytes_of` is what a value takes, itself included. Key and the cache's own share are added.
 pub(super) fn weighed_in_bytes<K, V, S>(
@@ -38,6 +38,13 @@ pub(super) fn text_bytes(text: &String) -> usize {
 /// What a map owns, apart from what its keys and values own.
 pub(super) fn table_bytes<K, V, S>(map: &HashMap<K, V, S>) -> usize {
     hash_table_bytes(map.capacity(), size_of::<(K, V)>())
+}
+
+/// What a map from text to text owns.
+#[cfg(any(feature = "actix-session-0_11", feature = "saysion-0_2"))]
+pub(super) fn strings_bytes(map: &HashMap<String, String>) -> usize {
+    let owned = map.iter().map(|(name, text)| text_bytes(name) + text_bytes(text));
+    table_bytes(map) + owned.sum::<usize>()
 }
 
 /// The block of a hash table with room for so many pairs.

@@ -1,7 +1,7 @@
 //! How long a session that a framework hands over may live.
 //!
 //! Frameworks speak of dates on the wall clock, or of spans from now; the cache measures spans on a
-//! clock that nobody sets. An adapter turns a date into a span once, when the session is saved: a
+//! clock that cannot be set. An adapter turns a date into a span once, when the session is saved: a
 //! wall clock that is set afterwards neither logs anyone out nor keeps anyone in.
 //!
 //! The cache's own time to live caps the span, from the session's *birth* on. Frameworks forget the
@@ -51,6 +51,16 @@ pub(super) enum Stated {
 }
 
 impl Stated {
+    /// What an entry says that is JSON, as text; none if it is no time.
+    #[cfg(any(feature = "actix-session-0_11", feature = "saysion-0_2"))]
+    pub(super) fn in_json(entry: Option<&str>) -> Option<Self> {
+        match entry {
+            None => Some(Self::Unknown),
+            Some(text) if text.trim_matches('"') == RESTART => Some(Self::Now),
+            Some(text) => Some(Self::At(Birth { millis: text.parse().ok()? })),
+        }
+    }
+
     fn birth(self) -> Option<Birth> {
         match self {
             Self::At(birth) => Some(birth),
@@ -68,10 +78,6 @@ pub(super) struct Lifespan {
     /// The cache's time to live, if it has one.
     cap_ns: Option<i128>,
     /// The cache's time to idle, if it has one.
-    #[cfg_attr(
-        not(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15")),
-        allow(dead_code, reason = "what is kept elsewhere has no idle time but ours")
-    )]
     idle_millis: Option<u64>,
 }
 
@@ -113,7 +119,12 @@ impl Lifespan {
         Some(Lifetime::default().live(Duration::from_nanos(left_ns)))
     }
 
-    /// The cache's time to idle, in milliseconds, if it has one.
+    /// The cache's time to idle, if it has one.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        self.idle_millis.map(Duration::from_millis)
+    }
+
+    /// The same in milliseconds.
     #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
     pub(super) fn idle_millis(&self) -> Option<u64> {
         self.idle_millis

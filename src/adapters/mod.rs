@@ -5,11 +5,11 @@
 //! in [`keeper`]; none takes a lock of its own, for what must be atomic is one call of the cache.
 //!
 //! ```text
-//!   tower_sessions/   actix_session/        one framework each
-//!        └──────┬──────────┘
-//!            keeper                         create, save, load, end
-//!   ┌───────┬───┴────┬────────┬────────┐
-//! descent  room   lifespan  notice  refusal
+//!   tower_sessions/  actix_session/  poem  saysion     one framework each
+//!        └──────────────┬──────────────┴─────┘
+//!                     keeper                           create, save, load, end
+//!   ┌───────┬─────┬──┴─────┬────────┬────────┐
+//! descent  room  anonymous lifespan notice refusal
 //!   └─ merge
 //! ```
 
@@ -17,10 +17,19 @@
 pub mod actix_session;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "poem-3")]
+pub mod poem;
+#[cfg(feature = "saysion-0_2")]
+pub mod saysion;
 #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
 pub(crate) mod tower_sessions;
 #[cfg(feature = "tracing")]
 pub mod tracing;
+
+#[cfg(any(feature = "poem-3", feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+mod json;
+#[cfg(any(feature = "actix-session-0_11", feature = "poem-3"))]
+mod seen;
 
 /// For the stores of all frameworks.
 macro_rules! for_stores {
@@ -28,6 +37,8 @@ macro_rules! for_stores {
         $(
             #[cfg(any(
                 feature = "actix-session-0_11",
+                feature = "poem-3",
+                feature = "saysion-0_2",
                 feature = "tower-sessions-0_14",
                 feature = "tower-sessions-0_15",
             ))]
@@ -37,6 +48,7 @@ macro_rules! for_stores {
 }
 
 for_stores! {
+    mod anonymous;
     mod descent;
     mod footprint;
     mod keeper;

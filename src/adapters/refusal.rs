@@ -17,14 +17,14 @@ pub(super) enum Refusal {
     /// Every id that was tried is some live session's.
     Taken,
     /// The id is none that the store could have made.
-    #[cfg(feature = "actix-session-0_11")]
+    #[cfg(any(feature = "actix-session-0_11", feature = "poem-3", feature = "saysion-0_2"))]
     Malformed,
     /// The cache does not take the session.
     NotTaken(Reason),
 }
 
 impl Refusal {
-    /// How many kinds of refusals there are that an operator is told of.
+    /// How many kinds of refusals are reported to an operator.
     #[cfg(feature = "tracing")]
     pub(super) const KINDS: usize = 9;
 
@@ -37,7 +37,7 @@ impl Refusal {
             Self::Conflict => 1,
             Self::NoBirth => 2,
             Self::Taken | Self::NotTaken(Reason::Occupied) => 3,
-            #[cfg(feature = "actix-session-0_11")]
+            #[cfg(any(feature = "actix-session-0_11", feature = "poem-3", feature = "saysion-0_2"))]
             Self::Malformed => 4,
             Self::NotTaken(Reason::Full) => 5,
             Self::NotTaken(Reason::TooHeavy) => 6,
@@ -69,7 +69,7 @@ impl fmt::Display for Refusal {
                 "the session is corrupt: its entry `sundown.created` is no time in milliseconds"
             }
             Self::Taken => "the session's id is taken by a live session",
-            #[cfg(feature = "actix-session-0_11")]
+            #[cfg(any(feature = "actix-session-0_11", feature = "poem-3", feature = "saysion-0_2"))]
             Self::Malformed => "the session's id does not have the form of this store's ids",
             Self::NotTaken(reason) => return write!(f, "session not taken: {reason}"),
         })

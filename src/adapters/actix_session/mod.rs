@@ -3,25 +3,26 @@
 //! [actix-session]: https://docs.rs/actix-session/0.11
 //
 // The middleware loads a session when a request comes and saves it with the response. What follows
-// from that is in `keeper.rs`. It moves what it loads into a map of its own, so a copy does not tell
+// from that is in `keeper.rs`. It moves what it loads into a map of its own, so a copy does not show
 // what it was made of; but it gives the very key that it has loaded by to `update` and `delete`.
 // `Session::renew` is a `delete` and, as the next call on the thread, a `save`, which has no key.
 
-mod seen;
 mod store;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::thread::LocalKey;
 
 use actix_session_0_11 as framework;
 
 use self::framework::storage::{SaveError, SessionKey, UpdateError, generate_session_key};
 pub use self::store::SundownActixStore;
-use super::footprint::{table_bytes, text_bytes};
+use super::footprint::strings_bytes;
 use super::keeper::Kept;
 use super::lifespan::{BIRTH_KEY, Birth, RESTART, Stated};
 use super::merge::Pairs;
 use super::refusal::Refusal;
+use super::seen::{LastDeletion, Noting};
 
 /// What a session holds, as actix-session hands it over: JSON by name.
 pub type SessionState = HashMap<String, String>;
@@ -48,15 +49,14 @@ pub type SessionState = HashMap<String, String>;
 /// ```
 #[must_use]
 pub fn state_bytes(state: &SessionState) -> u64 {
-    let owned = state.iter().map(|(name, json)| text_bytes(name) + text_bytes(json));
-    (size_of::<SessionState>() + table_bytes(state) + owned.sum::<usize>()) as u64
+    (size_of::<SessionState>() + strings_bytes(state)) as u64
 }
 
 /// Begins a session's absolute timeout anew with the save of this request, as at log-in.
 ///
 /// The time to live of a [`SundownActixStore`]'s cache counts from the session's creation, and goes on
-/// over `Session::renew`, so that changing the key buys no time. Who has proved who they are has begun a
-/// new session, though it may have the basket of the old one: the standards count the absolute timeout
+/// over `Session::renew`, so that changing the key buys no time. A user who has proved an identity has begun
+/// a new session, though it may have the basket of the old one: the standards count the absolute timeout
 /// from there. So call this where the application logs a user in, beside `renew`, and again where the
 /// user proves it again. Without it, a visitor who came 7:59 h ago and logs in now is logged out in a
 /// minute, at a time to live of 8 h.
@@ -114,12 +114,16 @@ impl SessionId {
         bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
     }
 
+    fn draw() -> Self {
+        Self::of(&generate_session_key()).expect("actix-session's keys are 64 letters")
+    }
+
     /// The key as actix-session has it.
     fn to_key(self) -> SessionKey {
         self.secret().to_owned().try_into().expect("64 letters are a key")
     }
 
-    /// The key in clear text. Whoever has it has the session.
+    /// The key in clear text. It is all that a client needs to use the session.
     #[must_use]
     pub fn secret(&self) -> &str {
         std::str::from_utf8(&self.0).expect("only letters and digits are let in")
@@ -129,6 +133,16 @@ impl SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionId(..)")
+    }
+}
+
+thread_local! {
+    static LAST_DELETION: LastDeletion<SessionId> = const { LastDeletion::new(None) };
+}
+
+impl Noting for SessionId {
+    fn last_deletion() -> &'static LocalKey<LastDeletion<Self>> {
+        &LAST_DELETION
     }
 }
 
@@ -154,10 +168,6 @@ impl Kept for SessionState {
     type Key = SessionId;
     type Value = String;
 
-    fn draw_key() -> SessionId {
-        SessionId::of(&generate_session_key()).expect("actix-session's keys are 64 letters")
-    }
-
     fn set_key(&mut self, _: &SessionId) {}
 
     fn with(&self, pairs: Pairs<String>) -> Self {
@@ -173,15 +183,7 @@ impl Kept for SessionState {
     }
 
     fn stated(&self) -> Result<Stated, Refusal> {
-        match self.get(BIRTH_KEY).map(String::as_str) {
-            None => Ok(Stated::Unknown),
-            // As JSON.
-            Some(text) if text.trim_matches('"') == RESTART => Ok(Stated::Now),
-            Some(text) => {
-                let millis = text.parse().map_err(|_| Refusal::NoBirth)?;
-                Ok(Stated::At(Birth { millis }))
-            }
-        }
+        Stated::in_json(self.get(BIRTH_KEY).map(String::as_str)).ok_or(Refusal::NoBirth)
     }
 
     fn mark(&mut self, birth: Birth) {

@@ -8,13 +8,14 @@ use time::Duration;
 use super::framework::storage::{
     LoadError, SaveError, SessionKey, SessionStore, UpdateError, generate_session_key,
 };
-use super::seen::{Deletion, Seen};
 use super::{SessionId, SessionState, state_bytes};
+use crate::adapters::anonymous::DEFAULT_SHARE;
 use crate::adapters::descent::Revision;
 use crate::adapters::footprint::weighed_in_bytes;
 use crate::adapters::keeper::{Descent, Keeper, Saved};
 use crate::adapters::lifespan::wall_ns;
 use crate::adapters::refusal::Refusal;
+use crate::adapters::seen::{Deletion, Seen};
 use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::error::BuildError;
@@ -46,7 +47,7 @@ use crate::error::BuildError;
 /// The store knows a request by the place in memory of the key that the middleware loads by, which it
 /// keeps until the response. It remembers what was loaded, in hashes, and what was logged out: for an
 /// hour, of the 65,536 latest loads, some 40,000 latest changes, and at least as many log-outs as the cache has
-/// room for. A save that cannot tell any more what it would overwrite is refused.
+/// room for. A save for which it is no longer known what it would overwrite is refused.
 ///
 /// # Locking
 ///
@@ -98,7 +99,7 @@ use crate::error::BuildError;
 #[derive(Clone)]
 pub struct SundownActixStore {
     keeper: Arc<Keeper<SessionState>>,
-    seen: Arc<Seen>,
+    seen: Arc<Seen<SessionId>>,
 }
 
 impl SundownActixStore {
@@ -152,13 +153,100 @@ impl SundownActixStore {
         self.keeper.sessions()
     }
 
+    /// Lets anonymous sessions take half of the cache at most, so that no storm of visitors evicts the
+    /// session of a user who is logged in.
+    ///
+    /// `is_anonymous` says of a state whether it belongs to a visitor who has not logged in. Anonymous
+    /// sessions make room for each other: the least recently used one is evicted when their share, here
+    /// half of [`max_entries`](crate::Builder::max_entries) and of
+    /// [`max_weight`](crate::Builder::max_weight), is taken. So in a cache for 1,000 sessions none of up
+    /// to 500 logged-in ones is evicted, whatever number of visitors comes. The caps of the cache hold
+    /// for both kinds together. Logged-in sessions may take more than the rest while it is there, the
+    /// least recently used session of all being evicted where the cache is full.
+    ///
+    /// A session counts as what it is when it is saved or loaded, so a log-in and a log-out are noticed
+    /// at once, with or without a new key. All else that the store promises holds unchanged. Anonymous
+    /// sessions make room for each other also in a cache that
+    /// [rejects](crate::OnFull::Reject) others when it is full.
+    ///
+    /// Call it when the store has been made, before there are sessions. It holds for all handles of the
+    /// store; a second call changes nothing. `is_anonymous` is called with each save and load, outside
+    /// all locks, and should be quick.
+    ///
+    /// An [`on_removal`](crate::Builder::on_removal) sees the cause
+    /// [`Evicted`](crate::RemovalCause::Evicted) for such an eviction; [`Stats`](crate::Stats) counts it
+    /// under `removed`. An anonymous session costs about 100 bytes more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`](crate::Builder::build), of the cache that keeps the order of the anonymous
+    /// sessions. `save` fails as for a full cache in the one case that other threads do not get to
+    /// free, over thousands of tries, what anonymous sessions have evicted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{Cache, actix_session_0_11::SundownActixStore};
+    /// # use actix_session_0_11 as actix_session;
+    /// # use actix_session::storage::SessionStore;
+    /// # use std::collections::HashMap;
+    /// # use time::Duration;
+    ///
+    /// # pollster::block_on(async {
+    /// let store = SundownActixStore::new(Cache::builder().max_entries(1_000))?
+    ///     .anonymous(|state| !state.contains_key("user"))?;
+    ///
+    /// let ada = HashMap::from([("user".to_owned(), "\"ada\"".to_owned())]);
+    /// let ada = store.save(ada, &Duration::HOUR).await?;
+    /// for _ in 0..5_000 {
+    ///     store.save(HashMap::new(), &Duration::HOUR).await?; // a visitor
+    /// }
+    /// assert!(store.load(&ada).await?.is_some());
+    /// assert!(store.cache().len() <= 501);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn anonymous(
+        self,
+        is_anonymous: impl Fn(&SessionState) -> bool + Send + Sync + 'static,
+    ) -> Result<Self, BuildError> {
+        self.anonymous_up_to(DEFAULT_SHARE, is_anonymous)
+    }
+
+    /// The same with another share than half: a tenth is 0.1.
+    ///
+    /// At least one session can be anonymous and at least one can be logged in, whatever the share is.
+    ///
+    /// # Errors
+    ///
+    /// As [`anonymous`](Self::anonymous).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::{Cache, actix_session_0_11::SundownActixStore};
+    /// // Nine tenths are kept for users who are logged in.
+    /// let store = SundownActixStore::new(Cache::builder().max_entries(100_000))?
+    ///     .anonymous_up_to(0.1, |state| !state.contains_key("user"))?;
+    /// # Ok::<(), sundown::BuildError>(())
+    /// ```
+    pub fn anonymous_up_to(
+        self,
+        share: f64,
+        is_anonymous: impl Fn(&SessionState) -> bool + Send + Sync + 'static,
+    ) -> Result<Self, BuildError> {
+        self.keeper.cap_anonymous(share, Arc::new(is_anonymous), |_, take_out| take_out())?;
+        Ok(self)
+    }
+
     fn put_new(
         &self,
         mut state: SessionState,
         ttl: Duration,
         descent: Descent<'_, SessionId>,
     ) -> Result<SessionKey, Refusal> {
-        let created = self.keeper.create(&mut state, ttl.whole_nanoseconds(), descent)?;
+        let created =
+            self.keeper.create(&mut state, (&SessionId::draw, ttl.whole_nanoseconds()), descent)?;
         // What is over by now has a key that finds nothing.
         Ok(created.map_or_else(generate_session_key, SessionId::to_key))
     }
@@ -170,10 +258,10 @@ impl SundownActixStore {
         ttl: Duration,
     ) -> Result<SessionKey, Refusal> {
         let Some(key) = SessionId::of(&session_key) else {
-            // No one was ever logged in here by that key.
+            // No session of this store ever had that key.
             return self.put_new(state, ttl, Descent::Copy);
         };
-        let seen = self.seen.take(&session_key, &key);
+        let seen = self.seen.take(session_key.as_ref(), &key);
         match self.keeper.save(&key, &state, ttl.whole_nanoseconds(), seen)? {
             Saved::Kept | Saved::Over => Ok(session_key),
             Saved::Gone if self.keeper.was_ended(&key) => {
@@ -193,8 +281,8 @@ impl SessionStore for SundownActixStore {
         let key = key.map_err(|refusal| LoadError::Deserialization(refusal.into()))?;
         let state = self.keeper.load(&key);
         match &state {
-            Some(state) => self.seen.note(session_key, key, Revision::of(state)),
-            None => drop(self.seen.take(session_key, &key)),
+            Some(state) => self.seen.note(session_key.as_ref(), key, Revision::of(state)),
+            None => drop(self.seen.take(session_key.as_ref(), &key)),
         }
         Ok(state)
     }
@@ -241,7 +329,7 @@ impl SessionStore for SundownActixStore {
     async fn delete(&self, session_key: &SessionKey) -> Result<(), anyhow::Error> {
         self.seen.forget_deletion();
         if let Some(key) = SessionId::of(session_key) {
-            let seen = self.seen.take(session_key, &key);
+            let seen = self.seen.take(session_key.as_ref(), &key);
             let was_live = self.keeper.end(&key);
             self.seen.note_deletion(key, was_live, seen);
         }

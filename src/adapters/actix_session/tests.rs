@@ -409,7 +409,7 @@ fn a_cap_on_weight_alone_is_one_in_bytes() {
     let refused = refusal(block_on(store.save(heavy, &HOUR)));
     assert_eq!(refused, Refusal::NotTaken(Reason::TooHeavy));
 
-    // Whoever says what weighs how much is asked.
+    // A weigher of the caller replaces it.
     let own = unbounded().max_weight(10_000).weigher(|_, _| 7);
     let store = SundownActixStore::new(own).unwrap();
     saved(&store, HOUR);
@@ -418,4 +418,30 @@ fn a_cap_on_weight_alone_is_one_in_bytes() {
     let store = SundownActixStore::new(unbounded().max_entries(10)).unwrap();
     saved(&store, HOUR);
     assert_eq!(store.cache().weight(), 1);
+}
+
+#[test]
+fn a_storm_of_visitors_evicts_no_one_who_is_logged_in() {
+    let clock = ManualClock::new();
+    let store = store(&clock).anonymous(|state| !state.contains_key("user")).unwrap();
+    // Some log in as they come, some later, with and without a new key.
+    let logins = (0..300).map(|n| {
+        if n % 3 == 0 {
+            return saved(&store, HOUR);
+        }
+        let visitor = block_on(store.save(SessionState::new(), &HOUR)).unwrap();
+        let mut login = Request::of(&store, &visitor);
+        login.set("user", "\"ada\"");
+        if n % 3 == 1 { login.renew(&store).unwrap() } else { login.update(&store).unwrap() }
+    });
+    let logins: Vec<SessionKey> = logins.collect();
+    clock.advance(after(MINUTE));
+    for _ in 0..20_000 {
+        let visitor = block_on(store.save(SessionState::new(), &HOUR)).unwrap();
+        block_on(store.update_ttl(&visitor, &HOUR)).unwrap();
+        assert!(store.cache().len() <= 1_000);
+    }
+    assert!(logins.iter().all(|key| is_live(&store, key)));
+    assert!((700..=800).contains(&store.cache().len()), "{}", store.cache().len());
+    store.cache().audit().unwrap();
 }

@@ -11,11 +11,11 @@ use crate::platform::sync::thread;
 
 /// What a store knows of where a new session comes from.
 #[cfg_attr(
-    not(feature = "actix-session-0_11"),
-    allow(dead_code, reason = "copies tell, where a framework hands them back as they were")
+    not(all(feature = "actix-session-0_11", feature = "saysion-0_2")),
+    allow(dead_code, reason = "not every framework needs each")
 )]
 pub(in crate::adapters) enum Descent<'a, K> {
-    /// What the copy itself tells.
+    /// What the copy itself shows.
     Copy,
     /// This session was deleted a moment ago, and may be the same one: its room is free for it.
     Room(&'a K),
@@ -24,32 +24,22 @@ pub(in crate::adapters) enum Descent<'a, K> {
 }
 
 impl<R: Kept> Keeper<R> {
-    /// Puts a new session in that is to end so many nanoseconds from now. None, and a session that
+    /// Puts a new session in, under a key that `draw` gives, that is to end so many nanoseconds from now. None, and a session that
     /// has a key and is not live, if its time is up by then (K6).
     pub(in crate::adapters) fn create(
         &self,
         fresh: &mut R,
-        span_ns: i128,
+        (draw, span_ns): (&dyn Fn() -> R::Key, i128),
         descent: Descent<'_, R::Key>,
     ) -> Result<Option<R::Key>, Refusal> {
-        let created = self.try_create(fresh, span_ns, descent);
-        created.inspect_err(|&refusal| self.notices.tell(refusal))
-    }
-
-    fn try_create(
-        &self,
-        fresh: &mut R,
-        span_ns: i128,
-        descent: Descent<'_, R::Key>,
-    ) -> Result<Option<R::Key>, Refusal> {
-        let birth = self.lifespan.birth(fresh.stated()?, None);
+        let birth = self.lifespan.birth(self.reported(fresh.stated())?, None);
         let (origin, room) = match descent {
             Descent::Copy => (self.descents.origin(fresh.pairs()), None),
             Descent::Room(key) => (self.descents.origin(fresh.pairs()), Some(key)),
             Descent::Seen(revision) => (self.descents.origin_at(revision), None),
         };
         for _ in 0..MOST_KEYS {
-            let key = R::draw_key();
+            let key = draw();
             fresh.set_key(&key);
             let Some(lifetime) = self.lifespan.lasting(span_ns, birth) else { return Ok(None) };
             let rotated = self.shape(fresh, &key, (origin.as_ref(), birth));
@@ -57,10 +47,10 @@ impl<R: Kept> Keeper<R> {
                 Ok(true) => return Ok(Some(key)),
                 // A log-out has overtaken it: once more, without what was logged out.
                 Ok(false) | Err(Refusal::Taken) => {}
-                Err(refusal) => return Err(refusal),
+                refused => return self.reported(refused.map(|_| None)),
             }
         }
-        Err(Refusal::Taken)
+        self.reported(Err(Refusal::Taken))
     }
 
     /// Gives a new session the data that go along under its key; gives the session whose place it
@@ -91,11 +81,12 @@ impl<R: Kept> Keeper<R> {
     ) -> Result<bool, Refusal> {
         let set_aside = |key| self.aside.as_ref().is_some_and(|aside| aside.has(key));
         let room = rotated.or(room).filter(|&key| set_aside(key));
-        let put = match room {
+        let put = self.admit(key, fresh, lifetime).and_then(|()| match room {
             Some(_) => self.put_in_room(key, fresh, lifetime),
             None => self.put_beside(key, fresh, lifetime),
-        };
+        });
         if let Err(refusal) = put {
+            self.leave(key);
             if let Some(rotated) = rotated {
                 self.descents.unclaim(rotated, key);
             }
@@ -104,9 +95,11 @@ impl<R: Kept> Keeper<R> {
             }
             return Err(refusal);
         }
+        self.settle(key, fresh);
         let may_stay = rotated.is_none_or(|rotated| self.descents.is_claimed_by(rotated, key));
         if !may_stay {
             self.sessions.discard(key);
+            self.leave(key);
         } else if let (Some(aside), Some(room)) = (&self.aside, room) {
             aside.give_up(room);
         }

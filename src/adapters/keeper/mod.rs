@@ -4,7 +4,8 @@
 //! A framework loads a session when a request comes and saves it with the response. Meanwhile other
 //! requests may have saved it, logged it out, or given it another id, and its time may have come.
 //!
-//! K1. Only a creation makes a session live, and always under a key that the store has just drawn.
+//! K1. Only a creation makes a session live, and always under a key that has just been drawn: by the
+//!     store, or by a framework that leaves it no choice.
 //! K2. A save changes a live session or nothing: it is one atomic update of the cache. That a session
 //!     has ended meanwhile is no error: had the save come a moment earlier, nothing would be left of
 //!     it either.
@@ -15,14 +16,17 @@
 //! K6. No date is an error (`lifespan.rs`, T3): a session whose time is up is ended by the save.
 
 mod create;
+mod register;
 mod save;
 
 use core::hash::Hash;
+use std::sync::{Arc, OnceLock};
 
 pub(super) use self::create::Descent;
 #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
 pub(super) use self::save::{Change, Forward};
 pub(super) use self::save::Saved;
+use super::anonymous::{Anonymous, Terms, Victims};
 use super::descent::Descents;
 use super::lifespan::{BIRTH_KEY, Birth, Lifespan, Stated};
 use super::merge::Pairs;
@@ -38,8 +42,6 @@ pub(super) trait Kept: Clone + Send + Sync + 'static {
     type Key: Clone + Eq + Hash + Send + Sync + 'static;
     type Value: Clone + Eq + Hash + Send + Sync + 'static;
 
-    /// A key that no one can guess.
-    fn draw_key() -> Self::Key;
     /// Notes the key in the session, where the framework does.
     fn set_key(&mut self, key: &Self::Key);
     /// The same session with these data.
@@ -66,16 +68,27 @@ pub(super) struct Keeper<R: Kept> {
     descents: Descents<R::Key>,
     aside: Option<SetAside<R::Key, R>>,
     notices: Notices,
+    anonymous: OnceLock<Anonymous<R>>,
+    terms: Terms<R>,
+    victims: Option<Arc<Victims<R::Key>>>,
 }
+
+type Parts<R> = (
+    Lifespan,
+    Option<SetAside<<R as Kept>::Key, R>>,
+    Option<Arc<Victims<<R as Kept>::Key>>>,
+);
 
 impl<R: Kept> Keeper<R> {
     /// Keeps sessions in a cache of its own, when the wall clock shows `wall_ns`.
-    pub(super) fn of(builder: Builder<R::Key, R>, wall_ns: i128) -> Result<Self, BuildError> {
+    pub(super) fn of(
+        mut builder: Builder<R::Key, R>,
+        wall_ns: i128,
+    ) -> Result<Self, BuildError> {
+        let victims = Victims::of(&mut builder);
         let lifespan = Lifespan::of(&builder, wall_ns)?;
-        let descents = Descents::of(&builder)?;
-        let notices = Notices::by(builder.clock.clone());
         let (builder, aside) = SetAside::of(builder)?;
-        Ok(Self { sessions: builder.build()?, lifespan, descents, aside, notices })
+        Self::made_of(builder, (lifespan, aside, victims))
     }
 
     /// The same for copies of sessions that are kept elsewhere: there is always room for a new id.
@@ -83,11 +96,21 @@ impl<R: Kept> Keeper<R> {
     pub(super) fn of_copies(
         builder: Builder<R::Key, R>,
         wall_ns: i128,
+        victims: Option<Arc<Victims<R::Key>>>,
     ) -> Result<Self, BuildError> {
         let lifespan = Lifespan::of(&builder, wall_ns)?;
+        Self::made_of(builder, (lifespan, None, victims))
+    }
+
+    fn made_of(
+        mut builder: Builder<R::Key, R>,
+        (lifespan, aside, victims): Parts<R>,
+    ) -> Result<Self, BuildError> {
         let descents = Descents::of(&builder)?;
         let notices = Notices::by(builder.clock.clone());
-        Ok(Self { sessions: builder.build()?, lifespan, descents, aside: None, notices })
+        let terms = Terms::of(&mut builder, lifespan.idle());
+        let (sessions, anonymous) = (builder.build()?, OnceLock::new());
+        Ok(Self { sessions, lifespan, descents, aside, notices, anonymous, terms, victims })
     }
 
     pub(super) fn sessions(&self) -> &Cache<R::Key, R> {
@@ -112,13 +135,20 @@ impl<R: Kept> Keeper<R> {
 
     /// A copy of a live session; a use of it.
     pub(super) fn load(&self, key: &R::Key) -> Option<R> {
-        self.sessions.read(key, R::clone)
+        let session = self.sessions.read(key, R::clone)?;
+        self.note_use(key, &session);
+        Some(session)
     }
 
-    /// Counts and tells that what is not live was not saved (K2).
+    /// Counts and reports that what is not live was not saved (K2).
     pub(super) fn leave_out(&self, refusal: Refusal) {
         self.sessions.count_rejection(Reason::Absent);
-        self.notices.tell(refusal);
+        self.notices.report(refusal);
+    }
+
+    /// The same outcome, after a refusal was reported.
+    fn reported<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+        outcome.inspect_err(|&refusal| self.notices.report(refusal))
     }
 
     /// Ends a session, and what was created from it (`descent.rs`, D3); whether it was live itself.
@@ -145,11 +175,12 @@ impl<R: Kept> Keeper<R> {
         if let Some(aside) = self.aside.as_ref().filter(|_| !was_live) {
             aside.give_up(key);
         }
+        self.leave(key);
         was_live
     }
 
     /// Whether a session was logged out lately, rather than having run out or been evicted.
-    #[cfg(feature = "actix-session-0_11")]
+    #[cfg(any(feature = "actix-session-0_11", feature = "poem-3"))]
     pub(super) fn was_ended(&self, key: &R::Key) -> bool {
         self.descents.has_ended(key)
     }
@@ -161,6 +192,9 @@ impl<R: Kept> Keeper<R> {
         self.descents.reap();
         if let Some(aside) = &self.aside {
             aside.reap();
+        }
+        if let Some(anonymous) = self.anonymous.get() {
+            anonymous.reap();
         }
     }
 }

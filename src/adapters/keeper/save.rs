@@ -21,7 +21,7 @@ impl<R: Kept> Keeper<R> {
     /// Does to a live session what a request has done to its copy, and lets it live for so many
     /// nanoseconds from now.
     ///
-    /// The copy was made of the revision that it tells itself, or of what the request has `seen`.
+    /// The copy was made of the revision that it shows itself, or of what the request has `seen`.
     pub(in crate::adapters) fn save(
         &self,
         key: &R::Key,
@@ -29,18 +29,7 @@ impl<R: Kept> Keeper<R> {
         span_ns: i128,
         seen: Option<Revision>,
     ) -> Result<Saved, Refusal> {
-        let saved = self.try_save(key, draft, span_ns, seen);
-        saved.inspect_err(|&refusal| self.notices.tell(refusal))
-    }
-
-    fn try_save(
-        &self,
-        key: &R::Key,
-        draft: &R,
-        span_ns: i128,
-        seen: Option<Revision>,
-    ) -> Result<Saved, Refusal> {
-        let stated = draft.stated()?;
+        let stated = self.reported(draft.stated())?;
         if span_ns <= 0 {
             self.end(key);
             return Ok(Saved::Over);
@@ -54,18 +43,19 @@ impl<R: Kept> Keeper<R> {
             revised = Some(change);
             next
         });
-        let is_live = updated.map_err(|rejected| Refusal::from(&rejected))?;
+        let updated = updated.map_err(|rejected| Refusal::from(&rejected));
+        let is_live = self.reported(updated)?;
         let Some(change) = revised.filter(|_| is_live) else {
             return match self.forward(key, draft, seen) {
                 Forward::Nowhere => Ok(Saved::Gone),
-                Forward::To(successor) => self.try_save(&successor, draft, span_ns, seen),
+                Forward::To(successor) => self.save(&successor, draft, span_ns, seen),
                 Forward::End(successor) => {
                     self.end(&successor);
                     Ok(Saved::Gone)
                 }
             };
         };
-        let change = change?;
+        let change = self.reported(change)?;
         let birth = change.birth;
         self.confirm(change, seen.is_none().then_some(draft));
         Ok(self.let_live(key, span_ns, birth))
@@ -105,7 +95,10 @@ impl<R: Kept> Keeper<R> {
     /// Gives a live session its lifetime anew; ends it if it has none left.
     fn let_live(&self, key: &R::Key, span_ns: i128, birth: Option<Birth>) -> Saved {
         match self.lifespan.lasting(span_ns, birth) {
-            Some(lifetime) if self.sessions.set_lifetime(key, lifetime) => Saved::Kept,
+            Some(lifetime) if self.sessions.set_lifetime(key, lifetime) => {
+                self.classify(key, lifetime);
+                Saved::Kept
+            }
             Some(_) => Saved::Gone,
             None => {
                 self.end(key);

@@ -60,6 +60,12 @@ impl Behind {
         self.graves.take_out(id, cache);
     }
 
+    /// Runs what takes a copy out that is not to be missed in the store behind.
+    pub(super) fn expecting(&self) -> impl Fn(&Id, &dyn Fn() -> bool) -> bool + use<> {
+        let graves = self.graves.clone();
+        move |id, take_out| graves.expecting(id, take_out)
+    }
+
     pub(super) fn reap(&self) {
         self.graves.reap();
     }
@@ -173,31 +179,36 @@ impl<'f> Front<'f> {
         let Some(lifetime) = lifespan.lasting(self.span_ns(record), birth) else { return };
         let (id, sessions) = (record.id, self.sessions());
         let put_in = || {
-            let put = sessions.insert_if_absent(id, record.clone(), lifetime);
-            if let Err(rejected) = put {
-                let refusal = Refusal::from(&rejected);
-                if refusal != Refusal::Taken {
-                    self.keeper.notices().tell(refusal);
+            let put = self.keeper.admit(&id, record, lifetime).and_then(|()| {
+                let put = sessions.insert_if_absent(id, record.clone(), lifetime);
+                put.map_err(|rejected| Refusal::from(&rejected))
+            });
+            match put {
+                Ok(()) => self.keeper.settle(&id, record),
+                Err(Refusal::Taken) => {}
+                Err(refusal) => {
+                    self.keeper.leave(&id);
+                    self.keeper.notices().report(refusal);
                 }
             }
         };
         call.settle(put_in, || self.behind.graves.take_out(&id, sessions));
     }
 
-    /// Whether the store behind should be told that a session is in use, or what it lacks (B4).
+    /// Whether a use of a session is due to be written to the store behind, or what that lacks (B4).
     fn is_use_due(self, record: &Record) -> bool {
         let lifespan = self.keeper.lifespan();
         let is_late = lifespan.idle_millis().is_some_and(|idle| {
             let used = record.data.get(USED_KEY).and_then(|used| used.as_u64());
             used.is_none_or(|used| {
-                lifespan.steady_millis().saturating_sub(used) >= (idle / USES_TOLD).max(1)
+                lifespan.steady_millis().saturating_sub(used) >= (idle / USES_WRITTEN).max(1)
             })
         });
         is_late || (lifespan.keeps_births() && record.known_birth().is_none())
     }
 
-    /// Tells the store behind of a use, unless a save is under way, which does. No error of it is the
-    /// load's.
+    /// Writes a use to the store behind, unless a save is under way, which does so. The load does not
+    /// fail with it.
     async fn note_use(self, id: &Id, copy: &Record) {
         let mut call = self.behind.flights.begin(*id);
         if let Some(_turn) = call.try_turn() {
@@ -298,7 +309,7 @@ impl<'f> Front<'f> {
         let birth = lifespan.birth(record.stated()?, None);
         let origin = descents.origin(&record.data);
         for _ in 0..MOST_TRIES {
-            let drawn = Record::draw_key();
+            let drawn = Id::default();
             record.id = drawn;
             if lifespan.lasting(self.span_ns(record), birth).is_none() {
                 return Ok(());
@@ -389,5 +400,5 @@ impl<'f> Front<'f> {
 /// accident.
 const MOST_TRIES: usize = 8;
 
-/// How many times in an idle time the store behind is told of uses.
-const USES_TOLD: u64 = 8;
+/// How many times in an idle time uses are written to the store behind.
+const USES_WRITTEN: u64 = 8;

@@ -4,11 +4,11 @@
 //! R1. What was logged out, or taken out of the cache by hand, has a *grave* until the store behind has
 //!     confirmed its deletion. A session with a grave is served and saved by none, and every call that
 //!     goes to the store behind digs some of the graves' sessions up there. Graves are of sessions that
-//!     were live; so ids that no one ever had make none, and nothing washes one out.
+//!     were live; so ids that never had a session make none, and none is displaced.
 //! R2. A write that was under way, or given up, when a session was deleted may reach the store behind
 //!     after the deletion. So for an hour a deleted session is served by none, whatever is found
 //!     there, and deleted again when it is asked for.
-//! R3. What is taken out by hand is told of by the cache's listener. The cache takes copies out by
+//! R3. What is taken out by hand is known from the cache's listener. The cache takes copies out by
 //!     itself as well, and expects the events of these.
 
 use std::collections::{HashMap, HashSet};
@@ -26,13 +26,13 @@ pub(super) struct Graves {
     /// Deleted lately (R2).
     tombstones: Cache<Id, ()>,
     /// Events of sessions taken out by hand or by this store.
-    told: AtomicU64,
+    heard: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     graves: HashSet<Id>,
-    /// How often a copy was taken out that has not been told of (R3).
+    /// How often a copy was taken out whose event has not come (R3).
     taken_out: HashMap<Id, usize>,
 }
 
@@ -40,7 +40,7 @@ impl Graves {
     pub(super) fn of(builder: &Builder<Id, Record>) -> Result<Self, BuildError> {
         let most = builder.max_entries.unwrap_or(0).max(LEAST_TOMBSTONES);
         let tombstones = aside(builder, most)?;
-        Ok(Self { state: Mutex::default(), tombstones, told: AtomicU64::new(0) })
+        Ok(Self { state: Mutex::default(), tombstones, heard: AtomicU64::new(0) })
     }
 
     /// A session has left the cache.
@@ -58,7 +58,7 @@ impl Graves {
             self.dig(*id);
         }
         // Release: pairs with `catch_up`.
-        self.told.fetch_add(1, Ordering::Release);
+        self.heard.fetch_add(1, Ordering::Release);
     }
 
     /// Takes a copy out of the cache that is not to be missed in the store behind (R3).
@@ -81,8 +81,8 @@ impl Graves {
         let stats = cache.stats();
         let out = stats.removed + stats.cleared;
         for _ in 0..MOST_WAITS {
-            // Acquire: the graves of what was told of are seen.
-            if self.told.load(Ordering::Acquire) >= out {
+            // Acquire: the graves of what was heard of are seen.
+            if self.heard.load(Ordering::Acquire) >= out {
                 return;
             }
             cache.reap();
@@ -132,5 +132,5 @@ const LEAST_TOMBSTONES: usize = 65_536;
 /// How many sessions one call deletes in the store behind beside its own.
 const MOST_AT_ONCE: usize = 4;
 
-/// How often a call looks whether another thread has told of what it is about to tell of.
+/// How often a call waits for an event that another thread is about to deliver.
 const MOST_WAITS: usize = 64;

@@ -1,6 +1,5 @@
 //! For tower-sessions, and so for axum: one source, compiled against each supported version.
 
-mod json;
 #[cfg(feature = "tower-sessions-0_14")]
 pub mod v0_14;
 #[cfg(feature = "tower-sessions-0_15")]

@@ -15,6 +15,7 @@ use super::framework::SessionStore;
 use super::framework::session::{Id, Record};
 use super::framework::session_store::{Error, ExpiredDeletion, Result};
 use super::weight::record_bytes;
+use crate::adapters::anonymous::Victims;
 use crate::adapters::footprint::weighed_in_bytes;
 use crate::adapters::keeper::{Descent, Keeper, Kept, Saved};
 use crate::adapters::lifespan::{BIRTH_KEY, Birth, RESTART, Stated, wall_ns};
@@ -37,7 +38,7 @@ use crate::error::{BuildError, Reason};
 /// # Ids
 ///
 /// Every session lives under an id that the store has drawn itself: `create` takes none from its
-/// caller, and `save` makes none live. So an id that someone has planted never becomes a session.
+/// caller, and `save` makes none live. So a planted id never becomes a session.
 ///
 /// # Requests side by side
 ///
@@ -52,7 +53,7 @@ use crate::error::{BuildError, Reason};
 ///
 /// The store remembers for this what its sessions were, in hashes, when they were last changed: for an
 /// hour, of some 40,000 latest changes; and that they were deleted: for an hour, of at least as many
-/// as the cache has room for. Where a request takes longer, a save that cannot tell what it would
+/// as the cache has room for. Where a request takes longer, a save for which it is not known what it would
 /// overwrite fails (in a cache with a time to live).
 ///
 /// The copies that it hands out must come back as they are, not serialized and read again: do not put
@@ -109,9 +110,9 @@ use crate::error::{BuildError, Reason};
 /// ```
 #[derive(Clone)]
 pub struct SundownStore {
-    keeper: Arc<Keeper<Record>>,
+    pub(super) keeper: Arc<Keeper<Record>>,
     /// Where the truth is, if not in the cache.
-    behind: Option<Arc<Behind>>,
+    pub(super) behind: Option<Arc<Behind>>,
     /// The wall clock, in nanoseconds since 1970.
     wall: fn() -> i128,
 }
@@ -159,7 +160,7 @@ impl SundownStore {
     /// deletion that fails there is an error, and is tried again by later calls; meanwhile the session
     /// is served by none. For both timeouts to hold over restarts and evictions, birth and last use
     /// travel in the sessions' data, as `sundown.created` and `sundown.used`, in milliseconds since 1970.
-    /// Of uses the store behind is told by a save, eight times in a time to idle at most; so what was
+    /// Uses are written to the store behind by a save, eight times in a time to idle at most; so what was
     /// evicted may end by an eighth of it too early.
     ///
     /// **One process** may be in front of a store. A second one would not hear of the first one's
@@ -242,9 +243,10 @@ impl SundownStore {
         db: Arc<dyn SessionStore>,
         wall: fn() -> i128,
     ) -> std::result::Result<Self, BuildError> {
-        let builder = weighed_in_bytes(builder, record_bytes);
+        let mut builder = weighed_in_bytes(builder, record_bytes);
+        let victims = Victims::of(&mut builder);
         let (builder, behind) = Behind::of(builder, db)?;
-        let keeper = Arc::new(Keeper::of_copies(builder, wall())?);
+        let keeper = Arc::new(Keeper::of_copies(builder, wall(), victims)?);
         Ok(Self { keeper, behind: Some(Arc::new(behind)), wall })
     }
 
@@ -266,7 +268,7 @@ impl SessionStore for SundownStore {
             return front.create(record).await;
         }
         let span_ns = self.span_ns(record);
-        self.keeper.create(record, span_ns, Descent::Copy)?;
+        self.keeper.create(record, (&Id::default, span_ns), Descent::Copy)?;
         Ok(())
     }
 
@@ -338,10 +340,6 @@ impl From<Refusal> for Error {
 impl Kept for Record {
     type Key = Id;
     type Value = serde_json::Value;
-
-    fn draw_key() -> Id {
-        Id::default()
-    }
 
     fn set_key(&mut self, id: &Id) {
         self.id = *id;

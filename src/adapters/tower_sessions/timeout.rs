@@ -8,8 +8,8 @@ use crate::adapters::lifespan::{BIRTH_KEY, RESTART};
 /// Begins a session's absolute timeout anew with its next save, as at log-in.
 ///
 /// The time to live of a [`SundownStore`](super::SundownStore)'s cache counts from the session's
-/// creation, and goes on over `cycle_id`, so that changing the id buys no time. Who has proved who they
-/// are has begun a new session, though it may have the basket of the old one: the standards count the
+/// creation, and goes on over `cycle_id`, so that changing the id buys no time. A user who has proved an
+/// identity has begun a new session, though it may have the basket of the old one: the standards count the
 /// absolute timeout from there. So call this where the application logs a user in, beside `cycle_id`,
 /// and again where the user proves it again. Without it, a visitor who came 7:59 h ago and logs in now
 /// is logged out in a minute, at a time to live of 8 h.

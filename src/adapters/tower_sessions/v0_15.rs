@@ -14,6 +14,9 @@ macro_rules! example_imports {
 }
 
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "anonymous.rs"]
+mod anonymous;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "behind.rs"]
 mod behind;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]

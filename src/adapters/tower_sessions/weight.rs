@@ -2,7 +2,7 @@
 
 use super::framework::session::Record;
 use crate::adapters::footprint::{table_bytes, text_bytes};
-use crate::adapters::tower_sessions::json::owned_bytes;
+use crate::adapters::json::owned_bytes;
 
 /// The bytes that a record takes: the record itself, and the blocks that its data own.
 ///

@@ -19,7 +19,7 @@ use crate::tree::Tree;
 pub(crate) enum Tool {
     /// Tests beside the code.
     Unit,
-    /// The same, with the stores for web frameworks.
+    /// The same, with the stores for web frameworks and the sessions.
     Stores,
     Api,
     Promises,
@@ -142,12 +142,13 @@ impl Tool {
         match self {
             Self::Unit => cargo.arg("--lib"),
             Self::Stores => {
-                cargo.args(["--features", "tower-sessions-0_15,actix-session-0_11", "--lib"])
+                let features = "tower-sessions-0_15,actix-session-0_11,sessions";
+                cargo.args(["--features", features, "--lib"])
             }
             Self::Loom => {
                 let flags = "--cfg sundown_loom --cfg crossbeam_loom";
                 cargo.env("CARGO_TARGET_DIR", tree.target().join("loom"));
-                cargo.env("RUSTFLAGS", flags).args(["--release", "--lib"])
+                cargo.env("RUSTFLAGS", flags).args(["--release", "--features", "sessions", "--lib"])
             }
             Self::Bare => {
                 cargo.env("CARGO_TARGET_DIR", tree.target().join("bare"));
