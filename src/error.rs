@@ -99,6 +99,62 @@ impl fmt::Display for Reason {
     }
 }
 
+/// A value that a [`Fill`](crate::Fill) has not put in, handed back.
+///
+/// `Debug` and `Display` do not print the value.
+///
+/// # Examples
+///
+/// ```
+/// use sundown::{Cache, Lifetime};
+/// let cache = Cache::builder().max_entries(10).build()?;
+/// let fill = cache.begin_fill("id");
+/// cache.discard("id"); // a log-out, while the database is asked
+/// let superseded = fill.complete("stale", Lifetime::default()).unwrap_err();
+/// assert_eq!((superseded.reason(), superseded.into_inner()), (None, "stale"));
+/// assert!(cache.get("id").is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Superseded<V> {
+    value: V,
+    reason: Option<Reason>,
+}
+
+impl<V> Superseded<V> {
+    pub(crate) fn new(value: V, reason: Option<Reason>) -> Self {
+        Self { value, reason }
+    }
+
+    /// Why the cache refused it; `None` if its key was changed after the fill had begun.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// Gives the value back.
+    #[must_use]
+    pub fn into_inner(self) -> V {
+        self.value
+    }
+}
+
+impl<V> fmt::Debug for Superseded<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Superseded").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl<V> fmt::Display for Superseded<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            Some(reason) => write!(f, "filled value not taken: {reason}"),
+            None => f.write_str("filled value not taken: the key was changed meanwhile"),
+        }
+    }
+}
+
+impl<V> core::error::Error for Superseded<V> {}
+
 /// Which setting of a [`Builder`](crate::Builder) is wrong, and what to do about it.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -134,8 +134,8 @@ pub use adapters::tower_sessions::v0_15 as tower_sessions_0_15;
 #[cfg(feature = "tracing")]
 pub use adapters::tracing;
 pub use builder::Builder;
-pub use cache::{Cache, WeakCache};
-pub use error::{AuditError, BuildError, Reason, Rejected};
+pub use cache::{Cache, Fill, WeakCache};
+pub use error::{AuditError, BuildError, Reason, Rejected, Superseded};
 pub use lifetime::{Expiry, Lifetime};
 pub use memory::GiveBack;
 pub use platform::clock::{Clock, ManualClock};

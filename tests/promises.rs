@@ -16,6 +16,8 @@ mod capacity;
 mod contention;
 #[path = "promises/ending.rs"]
 mod ending;
+#[path = "promises/filling.rs"]
+mod filling;
 #[path = "promises/freeing.rs"]
 mod freeing;
 #[path = "promises/handover.rs"]

@@ -4,6 +4,7 @@ use core::hash::BuildHasher;
 
 use crossbeam_utils::CachePadded;
 
+use super::flight::Flights;
 use crate::budget::Coldness;
 use crate::builder::{Checked, Weigher};
 use crate::error::Reason;
@@ -38,6 +39,8 @@ pub(crate) struct Core<K, V, S> {
     pub(super) handles: AtomicUsize,
     /// The process that the reaper's thread is in.
     pub(super) home: Home,
+    /// Loads under way.
+    pub(super) flights: Flights,
     /// What gives free memory back; none without a reaper.
     pub(super) giver: Option<Giver>,
 }
@@ -241,6 +244,7 @@ impl<K, V, S> Core<K, V, S> {
             coldness: Mutex::new(Coldness::new(checked.shards)),
             handles: AtomicUsize::new(1),
             home: Home::here(),
+            flights: Flights::default(),
             giver: None,
         }
     }

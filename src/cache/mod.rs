@@ -6,6 +6,8 @@
 mod build;
 mod contest;
 mod core;
+mod fill;
+mod flight;
 mod gather;
 mod look;
 mod memory;
@@ -26,6 +28,7 @@ use self::core::Core;
 use crate::builder::Builder;
 use crate::platform::hasher::RandomState;
 use crate::platform::sync::{Arc, Ordering, Weak};
+pub use fill::Fill;
 
 /// A session cache from which every session is gone when its time is up.
 ///

@@ -172,8 +172,8 @@ where
     }
 
     /// Puts an entry in, gathering room as often as it takes. Gives it back with the reason, or
-    /// with none if the session that it should update is gone.
-    fn settle_in(
+    /// with none if the session that it should update is gone, or the fill superseded.
+    pub(super) fn settle_in(
         &self,
         fresh: Fresh<K, V>,
         shard: u32,
@@ -217,7 +217,7 @@ where
                 }
                 Err(NotPut { fresh: back, snag, after }) => match snag {
                     Snag::Refused(reason) => return Err((back, Some(reason))),
-                    Snag::Lost => return Err((back, None)),
+                    Snag::Lost | Snag::Superseded => return Err((back, None)),
                     Snag::Overtaken => {
                         // Others may have what it has reserved while it waits.
                         room = Room::none(budget);

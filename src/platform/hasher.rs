@@ -133,6 +133,11 @@ impl KeyHash {
         let folded = (wide as u64) ^ ((wide >> 64) as u64);
         Self { shard: (folded >> 32) as u32, index: folded as u32 }
     }
+
+    /// All of it.
+    pub(crate) fn whole(self) -> u64 {
+        u64::from(self.shard) << 32 | u64::from(self.index)
+    }
 }
 
 /// An odd constant without structure (the golden ratio), as in Knuth's multiplicative hashing.

@@ -24,6 +24,7 @@ mod compare;
 mod dispose;
 mod drain;
 mod evict;
+mod fills;
 mod hold;
 mod reap;
 mod turn;
@@ -48,6 +49,7 @@ use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Bell, Mutex, MutexGuard}
 use crate::reaper::Alarm;
 use crate::removal::RemovalCause;
 use crate::retire::Garbage;
+use fills::Fills;
 use turn::Claims;
 
 pub(crate) struct Shard<K, V> {
@@ -70,8 +72,8 @@ pub(crate) struct Shard<K, V> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Gate {
     Open,
-    /// Not under the hashes that are claimed.
-    Claimed,
+    /// Under some hashes there are claims, or fills under way.
+    Watched,
     /// Never again.
     Closed,
 }
@@ -82,6 +84,7 @@ struct State<K, V> {
     garbage: Garbage<K, V>,
     gate: Gate,
     claims: Claims,
+    fills: Fills,
     weight: u64,
     inserted: u64,
     removals: [u64; RemovalCause::COUNT],
@@ -135,6 +138,7 @@ impl<K, V> Shard<K, V> {
                 garbage: Garbage::new(has_listener),
                 gate: Gate::Open,
                 claims: Claims::default(),
+                fills: Fills::default(),
                 weight: 0,
                 inserted: 0,
                 removals: [0; RemovalCause::COUNT],

@@ -62,6 +62,13 @@ impl<K, V> State<K, V> {
     pub(super) fn is_claimed(&self, hash: u32) -> bool {
         self.claims.is_claimed(hash, u64::MAX)
     }
+
+    /// Opens the gate if there is nothing to watch any more.
+    pub(super) fn open_gate(&mut self) {
+        if self.gate == Gate::Watched && self.claims.line.is_empty() && self.fills.is_empty() {
+            self.gate = Gate::Open;
+        }
+    }
 }
 
 impl<K, V> Shard<K, V> {
@@ -70,7 +77,7 @@ impl<K, V> Shard<K, V> {
         let mut state = self.state.lock();
         let number = state.claims.add(hash);
         if state.gate == Gate::Open {
-            state.gate = Gate::Claimed;
+            state.gate = Gate::Watched;
         }
         let may_wait = may_wait();
         // From here on the claim ends with the token.
@@ -114,9 +121,7 @@ impl<K, V> Drop for Turn<'_, K, V> {
     fn drop(&mut self) {
         let mut state = self.shard.state.lock();
         state.claims.remove(self.number);
-        if state.gate == Gate::Claimed && state.claims.line.is_empty() {
-            state.gate = Gate::Open;
-        }
+        state.open_gate();
         drop(state);
         self.shard.turn_ended.ring();
     }

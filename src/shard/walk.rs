@@ -14,6 +14,9 @@ impl<K, V> Shard<K, V> {
         cause: RemovalCause,
     ) -> (Option<u32>, After) {
         let mut session = self.open(shared);
+        if session.state.gate != Gate::Open {
+            session.state.supersede_all_fills();
+        }
         let now_ns = shared.clock.exact_ns();
         let mut next = from;
         for _ in 0..BITE {

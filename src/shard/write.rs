@@ -21,6 +21,8 @@ pub(crate) enum Mode<'a, K, V> {
     IfAbsent,
     /// Only if the key has a live session.
     IfPresent,
+    /// Only if the fill of this number has not been superseded (J3).
+    Fill(u64),
     /// Only if the key's session is this one, whose deadlines and last use it takes over.
     Update(&'a Held<K, V>),
 }
@@ -51,6 +53,8 @@ pub(crate) enum Snag {
     NeedsRoom(Load, Option<RecordId>),
     /// The session to be updated is no longer the key's, or is over.
     Lost,
+    /// The fill came too late.
+    Superseded,
     /// Another call has a turn with the key (F1).
     Claimed,
     /// It has to be compared with entries that have come in just now.
@@ -140,20 +144,17 @@ impl<K: Eq, V> Shard<K, V> {
 impl<K, V> Session<'_, K, V> {
     /// Judges the entry that is in the way of a new one, and what speaks against that.
     fn examine(
-        &self,
+        &mut self,
         (hash, id): (u32, Option<RecordId>),
         (mode, gives_way): (Mode<'_, K, V>, bool),
         now_ns: &LazyCell<u64, impl FnOnce() -> u64>,
     ) -> (Option<Snag>, Option<Incumbent>) {
-        let state = &*self.state;
-        if state.gate != Gate::Open {
-            if state.gate == Gate::Closed {
-                return (Some(Snag::Refused(Reason::Closed)), None);
-            }
-            if gives_way && state.is_claimed(hash) {
-                return (Some(Snag::Claimed), None);
+        if self.state.gate != Gate::Open {
+            if let Some(snag) = self.watch(hash, mode, gives_way) {
+                return (Some(snag), None);
             }
         }
+        let state = &*self.state;
         let incumbent = id.map(|id| {
             let entry = state.ledger.get(id);
             let is_live = entry.judge().cause_at(**now_ns).is_none();
@@ -164,9 +165,25 @@ impl<K, V> Session<'_, K, V> {
             Mode::IfAbsent if is_live => Some(Snag::Refused(Reason::Occupied)),
             Mode::IfPresent if !is_live => Some(Snag::Refused(Reason::Absent)),
             Mode::Update(_) if !is_live => Some(Snag::Lost),
+            Mode::Fill(number) if !state.has_fill(number) => Some(Snag::Superseded),
             _ => None,
         };
         (snag, incumbent)
+    }
+
+    /// What speaks against a new session where the gate is not open; fills of its key come too late.
+    #[cold]
+    fn watch(&mut self, hash: u32, mode: Mode<'_, K, V>, gives_way: bool) -> Option<Snag> {
+        let state = &mut *self.state;
+        if state.gate == Gate::Closed {
+            return Some(Snag::Refused(Reason::Closed));
+        }
+        if gives_way && state.is_claimed(hash) {
+            return Some(Snag::Claimed);
+        }
+        let own = if let Mode::Fill(number) = mode { Some(number) } else { None };
+        state.supersede_fills(hash, own);
+        None
     }
 }
 
@@ -197,7 +214,7 @@ impl<K, V> Session<'_, K, V> {
         let succession = match mode {
             Mode::IfAbsent => Succession::IfDue,
             Mode::Update(_) => Succession::Inherit,
-            Mode::Always | Mode::IfPresent => Succession::Always,
+            Mode::Always | Mode::IfPresent | Mode::Fill(_) => Succession::Always,
         };
         fresh.begin(now_ns, spans);
         let state = &mut *self.state;
@@ -240,6 +257,9 @@ impl<K, V> Shard<K, V> {
         same_key: impl Fn(&K) -> bool,
     ) -> Result<(Option<Hold<'s, K, V>>, After), Overtaken> {
         let (mut session, hold) = self.open_at(shared, hash, same_key)?;
+        if session.state.gate != Gate::Open {
+            session.state.supersede_fills(hash, None);
+        }
         let Some(hold) = hold else { return Ok((None, session.close())) };
         let is_over = session.take_out(hold.record(), RemovalCause::Removed).is_some();
         let after = session.close();
@@ -249,6 +269,9 @@ impl<K, V> Shard<K, V> {
     /// Removes this very entry, and no other one of its key.
     pub(crate) fn remove_held(&self, shared: &Shared<K, V>, held: &Held<K, V>) -> (Outcome, After) {
         let mut session = self.open(shared);
+        if session.state.gate != Gate::Open {
+            session.state.supersede_fills(held.hash(), None);
+        }
         let outcome = if held.is_dead() {
             Outcome::Lost
         } else if session.take_out(held.record(), RemovalCause::Removed).is_some() {
