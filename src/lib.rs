@@ -108,6 +108,7 @@ mod index;
 mod ledger;
 mod lifetime;
 mod memory;
+mod overstay;
 mod platform;
 mod pressure;
 mod reaper;
@@ -131,13 +132,14 @@ pub use cache::{Cache, WeakCache};
 pub use error::{AuditError, BuildError, Reason, Rejected};
 pub use lifetime::{Expiry, Lifetime};
 pub use memory::GiveBack;
+pub use overstay::{Handle, Holder, Overstays, Tracked, WeakTracked};
 pub use platform::clock::{Clock, ManualClock};
 pub use platform::hasher::RandomState;
 pub use platform::memory::ProcessMemory;
 pub use pressure::{Cap, Direction, Flow, Pressure};
 pub use reaper::Reaper;
 pub use removal::{OnFull, RemovalCause};
-pub use stats::{Audit, GivenBack, Lag, Rejections, Retired, Stats};
+pub use stats::{Audit, GivenBack, Lag, Overstayed, Rejections, Retired, Stats};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

@@ -129,6 +129,7 @@ impl<K, V, S> Core<K, V, S> {
             self.free_garbage();
         }
         self.tell_of_pressure();
+        self.look_to_overstays();
         reaped
     }
 

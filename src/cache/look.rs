@@ -38,6 +38,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -48,7 +49,8 @@ where
         let pin = pin();
         let entry = probe.look_up(&pin, key, Use::Touch);
         self.count(&pin, entry.is_some());
-        entry.map(|entry| entry.value().clone())
+        // In no closure: a value may note who clones it, and that is to be the caller.
+        Some(entry?.value().clone())
     }
 
     /// Calls `f` with a key's session, without cloning it, and counts as a use of it.
@@ -99,6 +101,7 @@ where
     /// assert_eq!(cache.peek("id"), Some(7));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn peek<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -107,7 +110,8 @@ where
     {
         let probe = self.probe(key);
         let pin = pin();
-        probe.look_up(&pin, key, Use::Peek).map(|entry| entry.value().clone())
+        // In no closure, as in `get`.
+        Some(probe.look_up(&pin, key, Use::Peek)?.value().clone())
     }
 
     /// Whether a key has a live session; does not count as a use of it.

@@ -117,6 +117,10 @@ where
         for shard in &core.shards {
             shard.add_figures(&core.shared, now_ns, &mut stats);
         }
+        // After the shards: what leaves them meanwhile is here.
+        if let Some(watch) = core.shared.disposal.watch() {
+            stats.overstays = watch.figures(now_ns);
+        }
         stats.overhead_bytes += self.fixed_bytes() as u64;
         stats
     }
@@ -131,6 +135,7 @@ where
             + core.shared.disposal.lag().bytes()
             + core.shared.budget.news_bytes()
             + core.coldness.lock().bytes()
+            + core.shared.disposal.watch().map_or(0, |watch| watch.bytes())
     }
 
     /// Walks everything and checks every invariant: the garbage-collection check for your own test

@@ -142,6 +142,7 @@ where
                 // Relaxed: a figure.
                 self.core.rejected[reason.code()].fetch_add(1, Ordering::Relaxed);
                 let (key, value) = fresh.into_parts();
+                self.core.withdraw(&value);
                 Err(Rejected::new(key, value, reason))
             }
             Err((_, None)) => unreachable!("only an update loses its session"),
@@ -275,7 +276,7 @@ where
                 Ok(()) => return Ok(true),
                 // Somebody else was faster: look again.
                 Err((fresh, None)) => {
-                    drop(fresh);
+                    self.core.withdraw(&fresh.into_parts().1);
                     let shard = hold.shard();
                     drop(hold);
                     Contest::lose(&mut contest, &self.core, shard, hash.index);
@@ -284,6 +285,7 @@ where
                     // Relaxed: a figure.
                     self.core.rejected[reason.code()].fetch_add(1, Ordering::Relaxed);
                     let (key, value) = fresh.into_parts();
+                    self.core.withdraw(&value);
                     return Err(Rejected::new(key, value, reason));
                 }
             }
