@@ -116,6 +116,8 @@ mod removal;
 mod retire;
 mod shard;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "actix-session-0_11")]
 pub use adapters::actix_session as actix_session_0_11;
