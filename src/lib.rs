@@ -43,7 +43,8 @@
 //! - **No touch is lost:** a session that a read has returned does not end on the strength of an
 //!   older last use.
 //!
-//! What the cache cannot free is what you still hold: a value that was cloned out of it.
+//! What the cache cannot free is what you still hold: a value that was cloned out of it. It can
+//! [tell of it](Builder::track_overstays), by file and line.
 //!
 //! # Memory
 //!
@@ -91,7 +92,8 @@
 //!
 //! Features, none of them on by default, put the cache behind a web framework's own interface:
 //! `tower-sessions-0_15` and `tower-sessions-0_14` (axum) bring a `SundownStore`,
-//! `actix-session-0_11` a `SundownActixStore`. `metrics` and `tracing` tell an operator about it.
+//! `actix-session-0_11` a `SundownActixStore`. `metrics` and `tracing` tell an operator about it. `testing`
+//! is for your own tests: it sees that every session is freed in the end.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -33,8 +33,8 @@ fn builder() -> Builder<u32, Tracked<Session>> {
 }
 
 fn one() -> (Sessions, LeakCheck) {
-    let cache = builder().build().unwrap();
-    cache.insert(1, session()).unwrap();
+    let cache = builder().build().expect("the settings are valid");
+    cache.insert(1, session()).expect("there is room");
     let check = LeakCheck::of(&cache);
     (cache, check)
 }

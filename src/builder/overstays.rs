@@ -11,7 +11,7 @@ impl<K, V: Handle, S> Builder<K, V, S> {
     /// Has the cache notice *overstays*: sessions that left it, for whatever cause, and that the
     /// application still holds a handle of, from this long after they left.
     ///
-    /// Sessions are kept as [`Arc`](std::sync::Arc), and the cache tells how many there are, their weight
+    /// Sessions are kept as [`Arc`], and the cache tells how many there are, their weight
     /// and the oldest; or as [`Tracked`](crate::Tracked), and it also tells the lines of the source
     /// that took the handles. [`Stats::overstays`](crate::Stats::overstays) has the figures,
     /// [`Cache::overstays`](crate::Cache::overstays) the lines. A session that the same cache holds under

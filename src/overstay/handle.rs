@@ -6,7 +6,7 @@ use super::report::Tally;
 use crate::platform::sync::{Arc, Weak};
 
 /// A handle that counts its clones, so that a cache can tell whether some are left:
-/// [`Arc`](std::sync::Arc), or [`Tracked`](crate::Tracked), which also tells where they were taken.
+/// [`Arc`], or [`Tracked`](crate::Tracked), which also tells where they were taken.
 ///
 /// [`Builder::track_overstays`](crate::Builder::track_overstays) asks for it. No other type can have it.
 pub trait Handle: sealed::Held {}

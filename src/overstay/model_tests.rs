@@ -154,7 +154,7 @@ fn agrees<V: Kind>(ops: &[Op]) {
         .reaper(Reaper::Manual)
         .track_overstays(Duration::from_secs(AFTER_S))
         .build()
-        .unwrap();
+        .expect("the settings are valid");
     let (mut model, mut handles) = (Model::default(), Vec::<V>::new());
     for op in ops {
         step(op, &clock, &cache, &mut model, &mut handles);
@@ -174,7 +174,7 @@ fn agrees<V: Kind>(ops: &[Op]) {
         let of_overstays = handles.iter().filter(is_told).count() as u64;
         let places: u64 = told.holders.iter().map(|holder| holder.count).sum();
         assert!(told.holders.is_empty() || places == of_overstays, "{told:?}");
-        cache.audit().unwrap();
+        cache.audit().expect("every invariant holds");
     }
     drop(handles);
     assert_eq!(cache.overstays(), Overstays::default());
@@ -211,9 +211,9 @@ fn step<V: Kind>(
         Op::Update { key, same } => {
             let made = model.made + 1;
             let change = |old: &V| if same { old.clone() } else { V::make(made) };
-            if cache.update(&key, change).unwrap() && !same {
+            if cache.update(&key, change).expect("an update needs no room") && !same {
                 model.made += 1;
-                let row = model.live.iter().position(|row| row.0 == key).unwrap();
+                let row = model.live.iter().position(|row| row.0 == key).expect("it is in");
                 let (_, session, deadline_s) = model.live[row];
                 model.live[row] = (key, made, deadline_s);
                 model.left.retain(|row| row.0 != session);
@@ -223,7 +223,7 @@ fn step<V: Kind>(
         Op::Live { key, seconds } => {
             let lifetime = Lifetime::default().live(Duration::from_secs(seconds));
             if cache.set_lifetime(&key, lifetime) {
-                let row = model.live.iter_mut().find(|row| row.0 == key).unwrap();
+                let row = model.live.iter_mut().find(|row| row.0 == key).expect("it is in");
                 row.2 = model.now_s + seconds;
             }
         }

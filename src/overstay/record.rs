@@ -59,18 +59,14 @@ impl Record {
 
     /// Takes a seat that is empty or has this place.
     fn try_take(&self, number: usize, site: Site) -> bool {
+        let with_one_more = |word| match count(word) {
+            0 => Some(u64::from(site.number()) << COUNT_BITS | 1),
+            MOST => None,
+            _ => (site_of(word) == site).then_some(word + 1),
+        };
+        let seat = &self.seats[number];
         // Relaxed, both: the word is all there is to it (T1).
-        let taken =
-            self.seats[number].fetch_update(
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-                |word| match count(word) {
-                    0 => Some(u64::from(site.number()) << COUNT_BITS | 1),
-                    MOST => None,
-                    _ => (site_of(word) == site).then_some(word + 1),
-                },
-            );
-        taken.is_ok()
+        seat.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_one_more).is_ok()
     }
 
     /// A handle goes that names this seat.

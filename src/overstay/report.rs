@@ -64,17 +64,25 @@ pub struct Holder {
 
 impl fmt::Display for Overstays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sessions, seconds) = (plural(self.count, "session"), self.oldest.as_secs_f64());
-        write!(f, "{sessions} held after they left, the first since {seconds:.3} s")?;
+        let (sessions, oldest) = (plural(self.count, "session"), in_millis(self.oldest));
+        write!(f, "{sessions} held on, of which the first left {oldest:?} ago")?;
         self.holders.iter().try_for_each(|holder| write!(f, "\n  {holder}"))
     }
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (handles, seconds) = (plural(self.count, "handle"), self.oldest.as_secs_f64());
-        write!(f, "{handles} taken at {}, since {seconds:.3} s", self.site)
+        let (handles, oldest) = (plural(self.count, "handle"), in_millis(self.oldest));
+        write!(
+            f,
+            "{handles} taken at {}, the first of a session that left {oldest:?} ago",
+            self.site
+        )
     }
+}
+
+fn in_millis(span: Duration) -> Duration {
+    Duration::from_secs(span.as_secs()) + Duration::from_millis(span.subsec_millis().into())
 }
 
 fn plural(count: u64, noun: &str) -> String {

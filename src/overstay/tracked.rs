@@ -11,7 +11,7 @@ use super::handle::Held;
 use super::record::{Notes, Record, Seat};
 use crate::platform::sync::{Arc, OnceLock, Weak};
 
-/// An [`Arc`](std::sync::Arc) that notes where it is cloned, so that
+/// An [`Arc`] that notes where it is cloned, so that
 /// [`Cache::overstays`](crate::Cache::overstays) can tell who holds a session that has left.
 ///
 /// It begins to note when the session is put into a cache that
