@@ -22,17 +22,19 @@ impl<K, V: Handle, S> Builder<K, V, S> {
     /// are the [clock's](Self::clock), to the millisecond; a session that has been
     /// [retired](crate::Stats::retired) for over six days seems to have left later.
     ///
-    /// When a value is dropped, and by whom, does not change. But the cache keeps a weak reference:
-    /// `Arc::get_mut` and `Arc::try_unwrap` see it, and of an `Arc` it holds on to the memory, not the
-    /// value, from the last handle's end until it looks: at the next `overstays()` or `stats()`, or when
-    /// the reaper comes by, once a second for up to 8,192 such sessions. Of a `Tracked` that is a hundred
-    /// bytes.
+    /// When a value is dropped, and by whom, does not change. But the cache keeps a weak reference, by
+    /// which `Arc::get_mut` tells that the handle is not the only one. And of an `Arc` that the application
+    /// has held on, it keeps the memory, not the value, from the last handle's end until it looks: at the
+    /// next `overstays()` or `stats()`, or when the reaper comes by, once a second for up to 8,192 such
+    /// sessions. Of a `Tracked` that is a hundred bytes.
     ///
     /// # Cost
     ///
     /// A cache that does not ask for it pays nothing. One that does pays, for each session, a row of some
-    /// fifty bytes, and at its insertion and its end a few dozen nanoseconds; a thread may wait for another
-    /// one there, at one of 32 locks. With `Tracked` see there.
+    /// fifty bytes, and some 220 instructions at its insertion and 390 at its end, an eighth and a third
+    /// more than without; a thread may wait for another one there, at one of 32 locks. Reads pay nothing
+    /// but what [`Tracked`](crate::Tracked) says. `overstays()` and `stats()` look at each session that has
+    /// left and is held.
     ///
     /// # Examples
     ///

@@ -21,7 +21,7 @@ where
     ///
     /// `None` if the key has no session, or one whose time is up, even if it is still in memory.
     /// The clone is made while the reader is pinned, so `V::clone` should be short: keep sessions in
-    /// an `Arc`, or call [`read`](Self::read).
+    /// an `Arc`, or call [`read`](Self::read). A [`Tracked`](crate::Tracked) session notes the caller's line.
     ///
     /// **Locking:** none. **Complexity:** constant; two cache lines for a hit.
     ///

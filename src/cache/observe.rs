@@ -72,7 +72,9 @@ where
 
     /// The cache in figures; cheap enough for every second.
     ///
-    /// **Locking:** each shard in turn, for a few counters. **Complexity:** linear in the shards.
+    /// **Locking:** each shard in turn, for a few counters. **Complexity:** linear in the shards, and
+    /// where they are [tracked](crate::Builder::track_overstays), in the sessions that have left and are
+    /// held.
     ///
     /// # Examples
     ///

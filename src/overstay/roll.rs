@@ -40,6 +40,9 @@ pub(crate) trait Watch<V>: Send + Sync {
     fn all_held(&self, now_ns: u64) -> Overstays;
 
     fn bytes(&self) -> usize;
+
+    /// Whether its locks are free at this moment.
+    fn is_free(&self) -> bool;
 }
 
 /// A page and its lock.
@@ -187,6 +190,10 @@ impl<V: Held> Watch<V> for Roll<V> {
     fn bytes(&self) -> usize {
         let rows: usize = self.pages.iter().map(|page| page.lock().bytes()).sum();
         size_of_val(self) + size_of_val(&*self.pages) + rows
+    }
+
+    fn is_free(&self) -> bool {
+        self.pages.iter().all(|page| page.try_lock().is_some())
     }
 }
 

