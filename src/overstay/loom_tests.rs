@@ -68,7 +68,7 @@ fn loom_overstay_against_the_last_drop_ends_with_it() {
             [Box::new(drainer)],
         );
         notes.note(usize::from(is_told == 0));
-        assert_eq!((scene.overstays(), scene.roll.len()), (0, (0, 0)));
+        assert_eq!((scene.overstays(), scene.roll.rows()), (0, (0, 0)));
     });
     seen.assert_all();
 }
@@ -87,7 +87,7 @@ fn loom_one_who_holds_on_is_told_of_by_whoever_looks_after_the_drainer() {
         );
         assert_eq!(scene.overstays(), 1, "O2: the other handle is left");
         scene.let_go(other);
-        assert_eq!((scene.overstays(), scene.roll.len()), (0, (0, 0)));
+        assert_eq!((scene.overstays(), scene.roll.rows()), (0, (0, 0)));
     });
 }
 
@@ -108,7 +108,7 @@ fn loom_return_against_the_end_of_the_entry_before_is_no_overstay() {
         scene.leave(again);
         assert_eq!(scene.overstays(), 1, "O2: by its last entry it has left");
         scene.let_go(handle);
-        assert_eq!((scene.overstays(), scene.roll.len()), (0, (0, 0)));
+        assert_eq!((scene.overstays(), scene.roll.rows()), (0, (0, 0)));
     });
 }
 

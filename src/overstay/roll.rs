@@ -43,6 +43,10 @@ pub(crate) trait Watch<V>: Send + Sync {
 
     /// Whether its locks are free at this moment.
     fn is_free(&self) -> bool;
+
+    /// Rows of sessions that are kept, and of those that have left.
+    #[cfg(test)]
+    fn rows(&self) -> (usize, usize);
 }
 
 /// A page and its lock.
@@ -119,15 +123,6 @@ impl<V: Held> Roll<V> {
         }
         true
     }
-
-    /// Rows of sessions that are kept, and of those that have left.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> (usize, usize) {
-        self.pages
-            .iter()
-            .map(|page| page.lock().len())
-            .fold((0, 0), |sum, page| (sum.0 + page.0, sum.1 + page.1))
-    }
 }
 
 impl<V: Held> Watch<V> for Roll<V> {
@@ -194,6 +189,12 @@ impl<V: Held> Watch<V> for Roll<V> {
 
     fn is_free(&self) -> bool {
         self.pages.iter().all(|page| page.try_lock().is_some())
+    }
+
+    #[cfg(test)]
+    fn rows(&self) -> (usize, usize) {
+        let rows = self.pages.iter().map(|page| page.lock().len());
+        rows.fold((0, 0), |(kept, left), page| (kept + page.0, left + page.1))
     }
 }
 

@@ -335,6 +335,28 @@ fn no_span_is_so_long_that_it_counts_at_once() {
 }
 
 #[test]
+fn what_an_arc_points_to_need_not_have_a_size() {
+    let builder = Cache::builder().max_entries(10).reaper(Reaper::Manual);
+    let cache = builder.track_overstays(Duration::ZERO).build().unwrap();
+    let (text, nothing) = (Arc::<str>::from("ada"), Arc::<[u64; 0]>::new([]));
+    cache.insert(1, text.clone()).unwrap();
+    cache.clear();
+    reap_all(&cache);
+    assert_eq!(cache.overstays().count, 1);
+    drop(text);
+    assert_eq!(cache.overstays().count, 0);
+
+    let cache: Cache<u32, Arc<[u64; 0]>> =
+        manual().1.track_overstays(Duration::ZERO).build().unwrap();
+    let others: Vec<_> = (0..9).map(|_| Arc::new([])).collect();
+    cache.insert(9, nothing).unwrap();
+    others.iter().zip(0..).for_each(|(other, key)| cache.insert(key, other.clone()).unwrap());
+    cache.clear();
+    reap_all(&cache);
+    assert_eq!(cache.overstays().count, 9, "those of no size are told apart");
+}
+
+#[test]
 fn a_cache_that_does_not_ask_tells_nothing() {
     let cache: Sessions = manual().1.build().unwrap();
     cache.insert(1, Tracked::new(7)).unwrap();
@@ -367,6 +389,53 @@ fn the_reaper_lets_go_of_what_is_gone_and_of_the_rolls_slack() {
     let settled = watch.bytes();
     assert!(settled < empty + 32 * 128 * 64, "{empty}, {settled}");
     assert_eq!(watch.look(u64::MAX), None, "nothing is left to look at");
+}
+
+#[test]
+fn what_threads_put_in_refuse_and_lose_adds_up() {
+    let cache: Cache<u64, Tracked<u64>> = Cache::builder()
+        .max_entries(40)
+        .on_full(OnFull::Reject)
+        .track_overstays(Duration::ZERO)
+        .build()
+        .unwrap();
+    let work = |seed: u64| {
+        let (mut random, mut held) = (seed, Vec::new());
+        for _ in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let key = random % 64;
+            match random >> 60 {
+                0..4 => _ = cache.insert(key, Tracked::new(key)),
+                4..7 => held.extend(cache.get(&key)),
+                7 => held.clear(),
+                8 => _ = held.last().map(|other: &Tracked<_>| cache.insert(key, other.clone())),
+                9 => _ = cache.update(&key, |session| Tracked::new(**session + 1)),
+                10 => _ = cache.update(&key, |session| session.clone()),
+                11 => held.extend(cache.remove(&key)),
+                12 => _ = cache.overstays(),
+                13 if random % 512 == 0 => cache.clear(),
+                _ => _ = cache.discard(&key),
+            }
+        }
+        held
+    };
+    let held: Vec<_> = std::thread::scope(|scope| {
+        let threads = [1, 2, 3, 4].map(|seed| scope.spawn(move || work(seed)));
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let watch = cache.watch().unwrap();
+    cache.close();
+    while cache.stats().retired.count > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let told = cache.overstays();
+    assert_eq!(watch.rows(), (0, told.count as usize), "O1: nothing is kept");
+    let handles: u64 = told.holders.iter().map(|holder| holder.count).sum();
+    assert_eq!(handles, held.len() as u64, "T1: {told}");
+    drop(held);
+    assert_eq!((cache.overstays(), watch.rows()), (Overstays::default(), (0, 0)));
 }
 
 #[test]
@@ -455,5 +524,5 @@ fn a_walk_comes_to_each_row_once_however_many_bites_it_takes() {
     assert_eq!((figures.count, figures.weight), (20_000, 40_000));
     assert_eq!(figures.oldest, Duration::from_nanos(4));
     drop(sessions);
-    assert_eq!((roll.figures(9).count, roll.len()), (0, (0, 0)), "a look takes the rows out");
+    assert_eq!((roll.figures(9).count, roll.rows()), (0, (0, 0)), "a look takes the rows out");
 }

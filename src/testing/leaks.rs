@@ -19,7 +19,7 @@ pub struct Leaks {
     pub inside_closures: usize,
     /// Whether a listener or a destructor of these runs.
     pub is_handing_over: bool,
-    /// Sessions that the application holds.
+    /// Sessions that the application holds, without their ages.
     pub overstays: Overstays,
     /// Whether the cache could tell of these.
     pub(super) tracks_overstays: bool,

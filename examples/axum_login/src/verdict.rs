@@ -225,11 +225,7 @@ mod tests {
             overstays_at: vec!["src/online.rs:31:9".into()],
             ..sample()
         };
-        judged(
-            &[held(7)],
-            "watch",
-            "have ended (7), taken at src/online.rs:31:9.",
-        );
+        judged(&[held(7)], "watch", "have ended (7), taken at src/online.rs:31:9.");
         judged(&[held(7), held(3)], "ok", "is not");
         judged(&[sample(), Sample { overstays: 1, ..sample() }], "watch", "have ended (1).");
     }
