@@ -63,6 +63,8 @@ impl<K, V, S> Builder<K, V, S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// What the listener keeps of [`Tracked`](crate::Tracked) sessions is told with the line that calls this.
+    ///
     /// A cache in a `static` is never dropped, and its listener does not hear of what is left in it at the
     /// end of the process: call [`close`](crate::Cache::close) before `main` returns.
     #[track_caller]

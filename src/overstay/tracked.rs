@@ -20,9 +20,10 @@ use crate::platform::sync::{Arc, OnceLock, Weak};
 /// is told with the file and line of that call. Handles from before are told with the line that made
 /// the session, by [`new`](Self::new). So put a session in first and take handles from the cache.
 ///
-/// A place is that of the call, which a function given by name hides: write `|session| session.clone()`
-/// and not `Clone::clone`, take it out of an `Option` before you clone it, and put `#[track_caller]` on functions of yours that only pass handles on.
-/// Of one session up to eight places are told apart at a time.
+/// A place is that of the call, which code in between hides: the clone of an `Option` or a `Vec` of
+/// handles, and what is made by `into`, are told with the standard library's line. Write
+/// `|session| session.clone()` and not `Clone::clone`, and put `#[track_caller]` on functions of yours that
+/// only pass handles on. Of one session up to eight places are told apart at a time.
 ///
 /// # Cost
 ///
