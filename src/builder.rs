@@ -2,10 +2,12 @@
 
 mod callbacks;
 mod levels;
+mod overstays;
 mod shards;
 mod weight;
 
 use core::fmt;
+use core::panic::Location;
 use core::time::Duration;
 
 use self::levels::check_levels;
@@ -13,13 +15,16 @@ use self::shards::default_shards;
 use crate::error::{BuildError, MOST_SHARDS};
 use crate::lifetime::{LONGEST, Spans};
 use crate::memory::GiveBack;
+use crate::overstay::Watch;
 use crate::platform::IS_BARE;
 use crate::platform::clock::{Clock, NEVER_NS, nanos};
 use crate::platform::hasher::RandomState;
+use crate::platform::sync::Arc;
 use crate::pressure::OnPressure;
 use crate::reaper::Reaper;
 use crate::removal::OnFull;
 use crate::shard::Listener;
+pub(crate) use overstays::with_roll;
 pub(crate) use weight::{Weigher, with_overhead};
 
 /// Sets up a [`Cache`](crate::Cache); made by [`Cache::builder`](crate::Cache::builder).
@@ -49,6 +54,8 @@ pub struct Builder<K, V, S = RandomState> {
     pub(crate) weigher: Option<Box<Weigher<K, V>>>,
     pub(crate) counts_overhead: bool,
     pub(crate) listener: Option<Box<Listener<K, V>>>,
+    pub(crate) listener_place: Option<&'static Location<'static>>,
+    pub(crate) watch: Option<Arc<dyn Watch<V>>>,
     pub(crate) on_pressure: Option<(Vec<f64>, Box<OnPressure>)>,
     pub(crate) on_full: OnFull,
     pub(crate) reaper: Reaper,
@@ -71,6 +78,8 @@ impl<K, V> Builder<K, V> {
             weigher: None,
             counts_overhead: false,
             listener: None,
+            listener_place: None,
+            watch: None,
             on_pressure: None,
             on_full: OnFull::default(),
             reaper: Reaper::default(),
@@ -212,6 +221,8 @@ impl<K, V, S> Builder<K, V, S> {
             weigher: self.weigher,
             counts_overhead: self.counts_overhead,
             listener: self.listener,
+            listener_place: self.listener_place,
+            watch: self.watch,
             on_pressure: self.on_pressure,
             on_full: self.on_full,
             reaper: self.reaper,
@@ -300,6 +311,7 @@ impl<K, V, S> fmt::Debug for Builder<K, V, S> {
             .field("time_to_live", &self.time_to_live)
             .field("time_to_idle", &self.time_to_idle)
             .field("resolution", &self.resolution)
+            .field("tracks_overstays", &self.watch.is_some())
             .field("on_full", &self.on_full)
             .field("reaper", &self.reaper)
             .field("reaper_stack_bytes", &self.reaper_stack_bytes)

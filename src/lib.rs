@@ -43,7 +43,8 @@
 //! - **No touch is lost:** a session that a read has returned does not end on the strength of an
 //!   older last use.
 //!
-//! What the cache cannot free is what you still hold: a value that was cloned out of it.
+//! What the cache cannot free is what you still hold: a value that was cloned out of it. It can
+//! [tell of it](Builder::track_overstays), by file and line.
 //!
 //! # Memory
 //!
@@ -92,7 +93,9 @@
 //! Features, none of them on by default, put the cache behind a web framework's own interface:
 //! `tower-sessions-0_15` and `tower-sessions-0_14` (axum) bring a `SundownStore`,
 //! `actix-session-0_11` a `SundownActixStore`, `poem-3` a `SundownPoemStorage` and `saysion-0_2` (salvo) a
-//! `SundownSaysionStore`. `metrics` and `tracing` tell an operator about it.
+//! `SundownSaysionStore`. `metrics` and `tracing` tell an operator about it. `testing`
+//! is for your own tests: it sees that every session is freed in the end. `sessions` brings sessions with
+//! principals, limits and revocation, for services without a framework's.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -109,6 +112,7 @@ mod index;
 mod ledger;
 mod lifetime;
 mod memory;
+mod overstay;
 mod platform;
 mod pressure;
 mod reaper;
@@ -118,6 +122,8 @@ mod retire;
 pub mod sessions;
 mod shard;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "actix-session-0_11")]
 pub use adapters::actix_session as actix_session_0_11;
@@ -138,13 +144,14 @@ pub use cache::{Cache, Fill, WeakCache};
 pub use error::{AuditError, BuildError, Reason, Rejected, Superseded};
 pub use lifetime::{Expiry, Lifetime};
 pub use memory::GiveBack;
+pub use overstay::{Handle, Holder, Overstays, Tracked, WeakTracked};
 pub use platform::clock::{Clock, ManualClock};
 pub use platform::hasher::RandomState;
 pub use platform::memory::ProcessMemory;
 pub use pressure::{Cap, Direction, Flow, Pressure};
 pub use reaper::Reaper;
 pub use removal::{OnFull, RemovalCause};
-pub use stats::{Audit, GivenBack, Lag, Rejections, Retired, Stats};
+pub use stats::{Audit, GivenBack, Lag, Overstayed, Rejections, Retired, Stats};
 
 /// The examples of the README run as tests.
 #[cfg(doctest)]

@@ -1,5 +1,7 @@
 //! Why a session left.
 
+use crate::platform::clock::MILLI_NS;
+
 /// Why a session left the cache; the listener's third argument.
 ///
 /// # Examples
@@ -32,13 +34,15 @@ pub enum RemovalCause {
 impl RemovalCause {
     /// How many causes there are.
     pub(crate) const COUNT: usize = 7;
-    const ALL: [Self; Self::COUNT] = [
+    /// By code; one more, so that three bits always lead to one.
+    const ALL: [Self; Self::COUNT + 1] = [
         Self::Expired,
         Self::Idle,
         Self::Evicted,
         Self::Removed,
         Self::Replaced,
         Self::Cleared,
+        Self::Closed,
         Self::Closed,
     ];
 
@@ -59,6 +63,52 @@ impl RemovalCause {
     }
 }
 
+/// Why a session left and, where it is asked for, when: what an unlinked entry carries in 32 bits.
+///
+/// The time is in milliseconds, of which the upper bits are lost: a session that has been retired for
+/// longer than [`MOST_MS`](Self::MOST_MS) seems to have left later than it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Exit(u32);
+
+impl Exit {
+    const CAUSE_BITS: u32 = 3;
+    /// Six days.
+    const MOST_MS: u32 = u32::MAX >> Self::CAUSE_BITS;
+
+    pub(crate) fn by(cause: RemovalCause) -> Self {
+        Self(cause.code() as u32)
+    }
+
+    pub(crate) fn at(self, now_ns: u64) -> Self {
+        let now_ms = (now_ns / MILLI_NS) as u32 & Self::MOST_MS;
+        Self(self.code() as u32 | now_ms << Self::CAUSE_BITS)
+    }
+
+    fn code(self) -> usize {
+        self.0 as usize & ((1 << Self::CAUSE_BITS) - 1)
+    }
+
+    #[inline]
+    pub(crate) fn cause(self) -> RemovalCause {
+        RemovalCause::from_code(self.code())
+    }
+
+    /// When it was, to the millisecond before; what [`at`](Self::at) was told no later than `now_ns`.
+    pub(crate) fn left_ns(self, now_ns: u64) -> u64 {
+        let now_ms = now_ns / MILLI_NS;
+        let ago_ms = (now_ms as u32).wrapping_sub(self.0 >> Self::CAUSE_BITS) & Self::MOST_MS;
+        now_ms.saturating_sub(ago_ms.into()) * MILLI_NS
+    }
+
+    pub(crate) fn raw(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+}
+
 /// What a full cache does with a session that needs room.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum OnFull {
@@ -75,9 +125,21 @@ mod tests {
 
     #[test]
     fn every_code_leads_back_to_its_cause() {
-        for (code, cause) in RemovalCause::ALL.into_iter().enumerate() {
+        for (code, cause) in RemovalCause::ALL.into_iter().take(RemovalCause::COUNT).enumerate() {
             assert_eq!(cause.code(), code);
             assert_eq!(RemovalCause::from_code(code), cause);
+        }
+    }
+
+    #[test]
+    fn an_exit_tells_cause_and_time_for_six_days() {
+        for (cause, at_ms) in [(RemovalCause::Idle, 0), (RemovalCause::Closed, 5_000_000_123)] {
+            let exit = Exit::by(cause).at(at_ms * MILLI_NS + 999_999);
+            let exit = Exit::from_raw(exit.raw());
+            for later_ms in [1, 60_000, u64::from(Exit::MOST_MS)] {
+                let now_ns = (at_ms + later_ms) * MILLI_NS;
+                assert_eq!((exit.cause(), exit.left_ns(now_ns)), (cause, at_ms * MILLI_NS));
+            }
         }
     }
 }

@@ -124,7 +124,6 @@ impl<K, V> Garbage<K, V> {
     }
 
     /// Has the open batch count as so many entries more: one in it is heavy.
-    #[cold]
     pub(crate) fn surcharge(&mut self, entries: u64) {
         let entries = usize::try_from(entries).unwrap_or(usize::MAX / 2);
         self.open_surcharge = self.open_surcharge.saturating_add(entries).min(usize::MAX / 2);
@@ -295,6 +294,13 @@ impl<K, V> Garbage<K, V> {
     pub(crate) fn oldest_ns(&self) -> Option<u64> {
         let held = self.held.iter().map(|queue| queue.since_ns).min();
         [self.waiting_since_ns(), held, self.in_hand_since_ns].into_iter().flatten().min()
+    }
+
+    /// How many closures are known to keep an entry from being freed, and whether a drainer has some in
+    /// hand.
+    #[allow(dead_code, reason = "for the checks of users' tests, which are a feature")]
+    pub(crate) fn held_up(&self) -> (usize, bool) {
+        (self.held.len(), self.in_hand_since_ns.is_some())
     }
 
     /// Gives back what growth has left behind.

@@ -45,6 +45,9 @@ pub struct Stats {
     pub evicted_inexact: u64,
     /// Sessions that are unlinked but not yet dropped.
     pub retired: Retired,
+    /// Sessions that are dropped, for all that the cache can do, and still held by the application;
+    /// none unless the cache [tracks](crate::Builder::track_overstays) them.
+    pub overstays: Overstayed,
     /// Sessions still linked more than one resolution after their deadline: should be 0.
     pub overdue: u64,
     /// Sessions whose key and value have been dropped or handed to the listener.
@@ -123,6 +126,20 @@ pub struct Retired {
     /// Their weight.
     pub weight: u64,
     /// How long ago the oldest of them was unlinked.
+    pub oldest: Duration,
+}
+
+/// Sessions that left the cache a while ago and are still held by the application; part of [`Stats`].
+///
+/// [`Cache::overstays`](crate::Cache::overstays) also tells where the handles were taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Overstayed {
+    /// How many there are.
+    pub count: u64,
+    /// Their weight when they left.
+    pub weight: u64,
+    /// How long ago the first of them left.
     pub oldest: Duration,
 }
 

@@ -28,6 +28,7 @@ use crate::stats::Stats;
 /// | `sundown_rejected_total` | sessions handed back, by `reason` |
 /// | `sundown_dropped_total` | sessions destroyed or handed to the listener |
 /// | `sundown_retired_sessions`, `sundown_retired_weight`, `sundown_retired_oldest_seconds` | sessions unlinked but not yet dropped |
+/// | `sundown_overstays`, `sundown_overstays_weight`, `sundown_overstays_oldest_seconds` | sessions that left and that the application holds, where the cache [tracks](crate::Builder::track_overstays) them; else 0 |
 /// | `sundown_overdue_sessions` | sessions linked past their deadline: should be 0 |
 /// | `sundown_expiry_lag_seconds` | how long after their deadline sessions were freed, by `quantile` |
 /// | `sundown_expiry_lag_max_seconds` | the longest of these times |
@@ -96,6 +97,7 @@ impl Publisher {
 
     fn publish_levels(&self, stats: &Stats) {
         let (retired, lag, given_back) = (&stats.retired, &stats.expiry_lag, &stats.given_back);
+        let overstays = &stats.overstays;
         let limits = [
             ("sundown_sessions_limit", stats.max_entries.map(|entries| entries as u64)),
             ("sundown_weight_limit", stats.max_weight),
@@ -110,6 +112,9 @@ impl Publisher {
         self.set("sundown_retired_sessions", retired.count as f64);
         self.set("sundown_retired_weight", retired.weight as f64);
         self.set("sundown_retired_oldest_seconds", retired.oldest.as_secs_f64());
+        self.set("sundown_overstays", overstays.count as f64);
+        self.set("sundown_overstays_weight", overstays.weight as f64);
+        self.set("sundown_overstays_oldest_seconds", overstays.oldest.as_secs_f64());
         self.set("sundown_overdue_sessions", stats.overdue as f64);
         self.set("sundown_overhead_bytes", stats.overhead_bytes as f64);
         self.set("sundown_expiry_lag_max_seconds", lag.max.as_secs_f64());
@@ -219,7 +224,7 @@ fn describe() {
     }
 }
 
-const LEVELS: [(&str, Unit, &str); 16] = [
+const LEVELS: [(&str, Unit, &str); 19] = [
     ("sundown_sessions", Unit::Count, "Live sessions"),
     ("sundown_weight", Unit::Count, "Weight of the live sessions, in the weigher's unit"),
     ("sundown_sessions_limit", Unit::Count, "The cap on live sessions"),
@@ -227,6 +232,9 @@ const LEVELS: [(&str, Unit, &str); 16] = [
     ("sundown_retired_sessions", Unit::Count, "Sessions unlinked but not yet dropped"),
     ("sundown_retired_weight", Unit::Count, "Weight of the sessions not yet dropped"),
     ("sundown_retired_oldest_seconds", Unit::Seconds, "How long the oldest has been unlinked"),
+    ("sundown_overstays", Unit::Count, "Sessions that left and that the application holds"),
+    ("sundown_overstays_weight", Unit::Count, "Weight of these sessions when they left"),
+    ("sundown_overstays_oldest_seconds", Unit::Seconds, "How long ago the first of them left"),
     ("sundown_overdue_sessions", Unit::Count, "Sessions linked past their deadline: should be 0"),
     ("sundown_overhead_bytes", Unit::Bytes, "What the cache holds beside keys and values"),
     ("sundown_expiry_lag_seconds", Unit::Seconds, "From deadline to destructor, by quantile"),

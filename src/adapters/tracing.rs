@@ -1,12 +1,13 @@
 //! Events for what an operator should look into, through `tracing`; with the feature `tracing`.
 //!
 //! There is one for each change of pressure, one for each panic of a listener, two for each reader
-//! that stalls, when it begins and when it is over, one for each time that memory was given back, and
-//! one a minute for each kind of what the stores for web frameworks refuse; none for a session. The target of all of them is `sundown`.
+//! that stalls, when it begins and when it is over, one for each time that memory was given back, two
+//! for each time that there are overstays, and one a minute for each kind of what the stores for web frameworks refuse; none for a session. The target of all of them is `sundown`.
 
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::overstay::Overstays;
 use crate::pressure::{Direction, Pressure};
 use crate::removal::RemovalCause;
 use crate::stats::{GivenBack, Stats};
@@ -154,6 +155,66 @@ impl StallWatch {
         self.is_stalled = is_stalled;
     }
 }
+
+/// Tells of [overstays](crate::Builder::track_overstays): sessions that left the cache and that the
+/// application holds, and where in its source the handles were taken.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::{Cache, Tracked, tracing::OverstayWatch};
+///
+/// let cache = Cache::<u64, Tracked<String>>::builder()
+///     .max_entries(10)
+///     .track_overstays(Duration::from_secs(60))
+///     .build()?;
+/// let mut watch = OverstayWatch::default();
+/// watch.look(&cache.overstays()); // every ten seconds or so
+/// # Ok::<(), sundown::BuildError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct OverstayWatch {
+    /// The most there were since there were none.
+    told: u64,
+}
+
+impl OverstayWatch {
+    /// Looks at a cache's overstays; tells with one event of level `WARN` that there are some, with
+    /// another one whenever they have doubled, and with one of level `INFO` that there are none any more.
+    ///
+    /// The event has the fields `sessions`, `weight`, `oldest_seconds` and `sites`, which names up to eight
+    /// places, each with the number of its handles; of sessions kept as `Arc` none.
+    ///
+    /// **Locking:** what the subscriber takes.
+    ///
+    /// # Examples
+    ///
+    /// See [`OverstayWatch`].
+    pub fn look(&mut self, overstays: &Overstays) {
+        let count = overstays.count;
+        if count > 0 && count >= self.told.saturating_mul(2) {
+            self.told = count;
+            let most = overstays.holders.iter().take(MOST_SITES);
+            let sites: Vec<_> =
+                most.map(|holder| format!("{} ({})", holder.site, holder.count)).collect();
+            tracing::warn!(
+                target: "sundown",
+                sessions = count,
+                weight = overstays.weight,
+                oldest_seconds = overstays.oldest.as_secs_f64(),
+                sites = sites.join(", "),
+                "the application holds sessions that have left",
+            );
+        } else if count == 0 && self.told > 0 {
+            self.told = 0;
+            tracing::info!(target: "sundown", "the application holds no sessions that have left");
+        }
+    }
+}
+
+/// As many places as a line of a log can bear; those with the most handles come first.
+const MOST_SITES: usize = 8;
 
 /// Tells of free memory that was [given back](crate::Builder::give_back) to the operating system.
 ///

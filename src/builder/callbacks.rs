@@ -1,5 +1,7 @@
 //! What a cache calls: the listener, and who is told of pressure.
 
+use core::panic::Location;
+
 use super::Builder;
 use crate::pressure::Pressure;
 use crate::removal::RemovalCause;
@@ -61,13 +63,17 @@ impl<K, V, S> Builder<K, V, S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// What the listener keeps of [`Tracked`](crate::Tracked) sessions is told with the line that calls this.
+    ///
     /// A cache in a `static` is never dropped, and its listener does not hear of what is left in it at the
     /// end of the process: call [`close`](crate::Cache::close) before `main` returns.
+    #[track_caller]
     pub fn on_removal(
         mut self,
         listener: impl Fn(K, V, RemovalCause) + Send + Sync + 'static,
     ) -> Self {
         self.listener = Some(Box::new(listener));
+        self.listener_place = Some(Location::caller());
         self
     }
 

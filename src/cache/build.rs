@@ -6,11 +6,11 @@ use super::Cache;
 use super::core::Core;
 use super::pass::Reaping;
 use crate::budget::Budget;
-use crate::builder::{Builder, with_overhead};
+use crate::builder::{Builder, with_overhead, with_roll};
 use crate::error::BuildError;
 use crate::platform::sync::Arc;
 use crate::reaper::{Alarm, Place, Reaper, take_seat};
-use crate::shard::{BITE, Bounds, Disposal, Shared};
+use crate::shard::{BITE, Bounds, Detour, Disposal, Shared};
 
 impl<K, V, S> Builder<K, V, S>
 where
@@ -48,13 +48,17 @@ where
             }
             _ => u64::MAX,
         };
+        let watch = self.watch.clone();
+        let (listener, listener_place) = (self.listener, self.listener_place);
+        let detour = Detour { listener, listener_place, watch: self.watch };
         let shared = Shared {
             clock: self.clock.clone(),
             budget,
-            disposal: Disposal::new(self.listener, on_pressure),
+            disposal: Disposal::new(detour, on_pressure),
             resolution_ns: checked.resolution_ns,
             batch_entries,
             heavy_weight,
+            heeded_weight: if watch.is_some() { 0 } else { heavy_weight },
             bounds: Bounds::new(checked.shards),
             alarm: Arc::new(Alarm::new(self.clock)),
         };
@@ -63,6 +67,10 @@ where
             true => with_overhead(weigher),
             false => weigher,
         });
+        let weigher = match watch {
+            Some(watch) => Some(with_roll(weigher, watch)),
+            None => weigher,
+        };
         let mut core = Core::new(shared, self.hasher, self.on_full, weigher, checked);
         let stack_bytes = self.reaper_stack_bytes;
         let place = match self.reaper {

@@ -130,6 +130,7 @@ impl<K, V, S> Core<K, V, S> {
             self.free_garbage();
         }
         self.tell_of_pressure();
+        self.look_to_overstays();
         reaped
     }
 
@@ -188,8 +189,9 @@ impl<K, V, S> Core<K, V, S> {
     /// The end in a forked child, where no thread of the parent's but this one exists. False, and
     /// nothing is freed, if another one had a lock when the parent forked: it keeps that for ever.
     fn finish_after_fork(&self) -> bool {
-        let is_free =
-            self.shared.budget.is_free() && self.shards.iter().all(|shard| shard.is_free());
+        let is_free = self.shared.budget.is_free()
+            && self.shards.iter().all(|shard| shard.is_free())
+            && self.shared.disposal.watch().is_none_or(|watch| watch.is_free());
         if is_free {
             self.free_all();
         }

@@ -22,7 +22,7 @@ where
     ///
     /// `None` if the key has no session, or one whose time is up, even if it is still in memory.
     /// The clone is made while the reader is pinned, so `V::clone` should be short: keep sessions in
-    /// an `Arc`, or call [`read`](Self::read).
+    /// an `Arc`, or call [`read`](Self::read). A [`Tracked`](crate::Tracked) session notes the caller's line.
     ///
     /// **Locking:** none. **Complexity:** constant; two cache lines for a hit.
     ///
@@ -39,6 +39,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -49,7 +50,8 @@ where
         let pin = pin();
         let entry = probe.look_up(&pin, key, Use::Touch);
         self.count(&pin, entry.is_some());
-        entry.map(|entry| entry.value().clone())
+        // In no closure: a value may note who clones it, and that is to be the caller.
+        Some(entry?.value().clone())
     }
 
     /// Gives a clone of a key's session if `f` says so, and only then counts as a use of it.
@@ -131,6 +133,7 @@ where
     /// assert_eq!(cache.peek("id"), Some(7));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn peek<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -139,7 +142,8 @@ where
     {
         let probe = self.probe(key);
         let pin = pin();
-        probe.look_up(&pin, key, Use::Peek).map(|entry| entry.value().clone())
+        // In no closure, as in `get`.
+        Some(probe.look_up(&pin, key, Use::Peek)?.value().clone())
     }
 
     /// Whether a key has a live session; does not count as a use of it.

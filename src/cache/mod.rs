@@ -12,6 +12,7 @@ mod gather;
 mod look;
 mod memory;
 mod observe;
+mod overstays;
 mod pass;
 mod remove;
 mod walk;

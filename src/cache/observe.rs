@@ -72,7 +72,9 @@ where
 
     /// The cache in figures; cheap enough for every second.
     ///
-    /// **Locking:** each shard in turn, for a few counters. **Complexity:** linear in the shards.
+    /// **Locking:** each shard in turn, for a few counters. **Complexity:** linear in the shards, and
+    /// where they are [tracked](crate::Builder::track_overstays), in the sessions that have left and are
+    /// held.
     ///
     /// # Examples
     ///
@@ -117,6 +119,10 @@ where
         for shard in &core.shards {
             shard.add_figures(&core.shared, now_ns, &mut stats);
         }
+        // After the shards: what leaves them meanwhile is here.
+        if let Some(watch) = core.shared.disposal.watch() {
+            stats.overstays = watch.figures(now_ns);
+        }
         stats.overhead_bytes += self.fixed_bytes() as u64;
         stats
     }
@@ -131,6 +137,7 @@ where
             + core.shared.disposal.lag().bytes()
             + core.shared.budget.news_bytes()
             + core.coldness.lock().bytes()
+            + core.shared.disposal.watch().map_or(0, |watch| watch.bytes())
     }
 
     /// Walks everything and checks every invariant: the garbage-collection check for your own test

@@ -109,6 +109,7 @@ impl<K, V, S> Core<K, V, S> {
         self.reap_and_free(round);
         self.tell_of_pressure();
         self.look_to_memory(round);
+        self.look_to_overstays();
     }
 
     fn reap_and_free(&self, round: &mut Round) {

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 
 use super::Cache;
 use super::contest::Contest;
-use crate::shard::{Outcome, Overtaken};
+use crate::shard::{Hold, Outcome, Overtaken};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -33,13 +33,15 @@ where
     /// assert_eq!(cache.remove("id"), None);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        self.remove_with(key, V::clone)
+        // In no closure, as in `get`.
+        Some(self.take_out(key)?.value().clone())
     }
 
     /// Removes a key's session; false if it had none.
@@ -60,10 +62,11 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.remove_with(key, |_| ()).is_some()
+        self.take_out(key).is_some()
     }
 
-    fn remove_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    /// The session, out of the index, on hold.
+    fn take_out<Q>(&self, key: &Q) -> Option<Hold<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -81,7 +84,7 @@ where
         };
         drop(contest);
         core.follow_up(shard, after);
-        hold.map(|hold| f(hold.value()))
+        hold
     }
 
     /// Removes a key's session if `f` says so; false if it does not, or if the key has none.

@@ -158,6 +158,7 @@ where
                 // Relaxed: a figure.
                 self.core.rejected[reason.code()].fetch_add(1, Ordering::Relaxed);
                 let (key, value) = fresh.into_parts();
+                self.core.withdraw(&value);
                 Err(Rejected::new(key, value, reason))
             }
             Err((_, None)) => unreachable!("only an update loses its session"),
@@ -317,7 +318,7 @@ where
                 Ok(()) => return Ok(true),
                 // Somebody else was faster: look again.
                 Err((fresh, None)) => {
-                    drop(fresh);
+                    self.core.withdraw(&fresh.into_parts().1);
                     let shard = hold.shard();
                     drop(hold);
                     Contest::lose(&mut contest, &self.core, shard, hash.index);
@@ -326,6 +327,7 @@ where
                     // Relaxed: a figure.
                     self.core.rejected[reason.code()].fetch_add(1, Ordering::Relaxed);
                     let (key, value) = fresh.into_parts();
+                    self.core.withdraw(&value);
                     return Err(Rejected::new(key, value, reason));
                 }
             }

@@ -24,7 +24,7 @@ use crate::index::word::{ONE_HOLD, ORPHAN, Word};
 use crate::lifetime::Spans;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
 use crate::platform::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use crate::removal::RemovalCause;
+use crate::removal::{Exit, RemovalCause};
 
 /// An entry that nobody else can see yet.
 pub(crate) struct Fresh<K, V>(NonNull<Entry<K, V>>);
@@ -192,7 +192,7 @@ impl<K, V> Linked<K, V> {
         // Relaxed: only the holder of the lock kills.
         debug_assert!(Word(self.word.load(Ordering::Relaxed)).is_dead(), "N1: killed first");
         // Relaxed: from here on only the owner of the token accesses it.
-        self.record.store(cause.code() as u32, Ordering::Relaxed);
+        self.record.store(Exit::by(cause).raw(), Ordering::Relaxed);
         Unlinked(self.0)
     }
 
@@ -265,7 +265,7 @@ pub(crate) struct Unlinked<K, V>(pub(super) NonNull<Entry<K, V>>);
 pub(crate) struct Removed<K, V> {
     pub(crate) key: K,
     pub(crate) value: V,
-    pub(crate) cause: RemovalCause,
+    pub(crate) exit: Exit,
     pub(crate) deadline_ns: u64,
     pub(crate) weight: u64,
 }
@@ -282,6 +282,14 @@ impl<K, V> Unlinked<K, V> {
 
     pub(crate) fn weight(&self) -> u64 {
         self.entry().weight
+    }
+
+    /// Notes when the entry was unlinked, besides why.
+    pub(crate) fn note_time(&self, now_ns: u64) {
+        let record = &self.entry().record;
+        // Relaxed, both: only the owner of the token accesses it.
+        let exit = Exit::from_raw(record.load(Ordering::Relaxed));
+        record.store(exit.at(now_ns).raw(), Ordering::Relaxed);
     }
 
     /// Whether no hold is left. If one is, the last to be released reports it.
@@ -314,9 +322,9 @@ impl<K, V> Unlinked<K, V> {
         let entry = unsafe { Box::from_raw(self.0.as_ptr()) };
         let deadline_ns = entry.judge().deadline_ns();
         // Relaxed: this is the only owner.
-        let code = entry.record.load(Ordering::Relaxed) as usize;
+        let exit = Exit::from_raw(entry.record.load(Ordering::Relaxed));
         let Entry { key, value, weight, .. } = *entry;
-        Removed { key, value, cause: RemovalCause::from_code(code), deadline_ns, weight }
+        Removed { key, value, exit, deadline_ns, weight }
     }
 }
 

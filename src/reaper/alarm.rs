@@ -34,6 +34,12 @@ impl Alarm {
         seat.begin(task);
     }
 
+    /// Whether a thread goes by it.
+    #[allow(dead_code, reason = "for the checks of users' tests, which are a feature")]
+    pub(crate) fn is_attended(&self) -> bool {
+        self.seat.get().is_some()
+    }
+
     /// The time for which it is set: nothing wants attention before.
     pub(crate) fn at_ns(&self) -> u64 {
         // Relaxed: a hint for the reaper, which alone sets it to a later time.

@@ -67,7 +67,10 @@ impl Yard {
         loop {
             let before = keys.len();
             for removed in ripe.next_removed(3) {
-                assert_eq!((removed.value, removed.cause), (removed.key, RemovalCause::Removed));
+                assert_eq!(
+                    (removed.value, removed.exit.cause()),
+                    (removed.key, RemovalCause::Removed)
+                );
                 assert_eq!(removed.weight, u64::from(removed.key) + 100);
                 keys.push(removed.key);
             }

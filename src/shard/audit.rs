@@ -47,6 +47,12 @@ impl<K, V> Shard<K, V> {
         }
     }
 
+    /// How many sessions closures keep from being freed, and whether a drainer has some in hand.
+    #[allow(dead_code, reason = "for the checks of users' tests, which are a feature")]
+    pub(crate) fn held_up(&self) -> (usize, bool) {
+        self.state.lock().garbage.held_up()
+    }
+
     /// Counts the linked sessions whose deadline lies before `limit_ns`, a bite at a time.
     fn count_overdue(&self, limit_ns: u64) -> u64 {
         let mut next = 0;

@@ -1,8 +1,11 @@
 //! The end of a session: the listener, or the destructors. And the other callback, for pressure.
 
+use core::panic::Location;
+
+use super::Shared;
 use crate::index::Removed;
-use crate::platform::clock::Clock;
-use crate::platform::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::overstay::{Departure, LOOK_NS, Watch};
+use crate::platform::sync::{Arc, AtomicU32, AtomicU64, Ordering};
 use crate::platform::unwind;
 use crate::pressure::{OnPressure, Pressure};
 use crate::removal::RemovalCause;
@@ -12,9 +15,18 @@ use crate::stats::Histogram;
 /// What a cache tells of each session that has left.
 pub(crate) type Listener<K, V> = dyn Fn(K, V, RemovalCause) + Send + Sync;
 
+/// What a session goes through that is not just dropped.
+pub(crate) struct Detour<K, V> {
+    pub(crate) listener: Option<Box<Listener<K, V>>>,
+    /// Where in the user's source the listener was given.
+    pub(crate) listener_place: Option<&'static Location<'static>>,
+    /// Who has left and is held on.
+    pub(crate) watch: Option<Arc<dyn Watch<V>>>,
+}
+
 /// Runs user code for what has left, outside every lock, and survives its panics.
 pub(crate) struct Disposal<K, V> {
-    listener: Option<Box<Listener<K, V>>>,
+    detour: Option<Box<Detour<K, V>>>,
     /// How many sessions are taken apart between two looks at the clock.
     stride: AtomicU32,
     lag: Histogram,
@@ -25,12 +37,10 @@ pub(crate) struct Disposal<K, V> {
 }
 
 impl<K, V> Disposal<K, V> {
-    pub(crate) fn new(
-        listener: Option<Box<Listener<K, V>>>,
-        on_pressure: Option<Box<OnPressure>>,
-    ) -> Self {
+    pub(crate) fn new(detour: Detour<K, V>, on_pressure: Option<Box<OnPressure>>) -> Self {
+        let is_none = detour.listener.is_none() && detour.watch.is_none();
         Self {
-            listener,
+            detour: (!is_none).then(|| Box::new(detour)),
             stride: AtomicU32::new(1),
             lag: Histogram::new(),
             listener_panics: AtomicU64::new(0),
@@ -38,6 +48,11 @@ impl<K, V> Disposal<K, V> {
             on_pressure,
             pressure_panics: AtomicU64::new(0),
         }
+    }
+
+    /// Who notes what has left and is held on.
+    pub(crate) fn watch(&self) -> Option<&Arc<dyn Watch<V>>> {
+        self.detour.as_ref()?.watch.as_ref()
     }
 
     pub(crate) fn lag(&self) -> &Histogram {
@@ -69,7 +84,8 @@ impl<K, V> Disposal<K, V> {
     /// Notes how long a stride has taken.
     #[inline]
     pub(super) fn note_pace(&self, stride: usize, took_ns: u64) {
-        let is_quick = took_ns < QUICK_NS && self.listener.is_none();
+        let has_listener = self.detour.as_ref().is_some_and(|detour| detour.listener.is_some());
+        let is_quick = took_ns < QUICK_NS && !has_listener;
         let next = if is_quick { (2 * stride).min(AT_ONCE) } else { 1 };
         if next != stride {
             // Relaxed: as above.
@@ -78,16 +94,36 @@ impl<K, V> Disposal<K, V> {
     }
 
     /// Hands a session to the listener, or drops it.
-    pub(super) fn dispose(&self, removed: Removed<K, V>, clock: &Clock) {
-        let Removed { key, value, cause, deadline_ns, .. } = removed;
-        if let Some(listener) = &self.listener {
-            survive(&self.listener_panics, || listener(key, value, cause));
+    pub(super) fn dispose(&self, removed: Removed<K, V>, shared: &Shared<K, V>) {
+        let (cause, deadline_ns) = (removed.exit.cause(), removed.deadline_ns);
+        if let Some(detour) = &self.detour {
+            self.dispose_by(detour, removed, shared);
+        } else {
+            survive(&self.drop_panics, || drop(removed.value));
+            survive(&self.drop_panics, || drop(removed.key));
+        }
+        if cause.is_timeout() {
+            self.lag.record_ns(shared.clock.exact_ns().saturating_sub(deadline_ns));
+        }
+    }
+
+    /// Hands a session to the listener, and notes whether it is held on.
+    fn dispose_by(&self, detour: &Detour<K, V>, removed: Removed<K, V>, shared: &Shared<K, V>) {
+        let Removed { key, mut value, exit, weight, .. } = removed;
+        let Detour { listener, listener_place, watch } = detour;
+        let parted = watch.as_ref().map(|watch| (watch, watch.part(&mut value, *listener_place)));
+        if let Some(listener) = listener {
+            survive(&self.listener_panics, || listener(key, value, exit.cause()));
         } else {
             survive(&self.drop_panics, || drop(value));
             survive(&self.drop_panics, || drop(key));
         }
-        if cause.is_timeout() {
-            self.lag.record_ns(clock.exact_ns().saturating_sub(deadline_ns));
+        if let Some((watch, address)) = parted {
+            let now_ns = shared.clock.exact_ns();
+            let (cause, left_ns) = (exit.cause(), exit.left_ns(now_ns));
+            if watch.leave(address, Departure { weight, cause, left_ns }) {
+                shared.alarm.ring_by(now_ns.saturating_add(LOOK_NS));
+            }
         }
     }
 }
@@ -114,11 +150,13 @@ mod tests {
             (0..20).for_each(|_| disposal.note_pace(disposal.stride(), 0));
             disposal.stride()
         };
-        let disposal = Disposal::new(None, None);
+        let with =
+            |listener| Disposal::new(Detour { listener, listener_place: None, watch: None }, None);
+        let disposal = with(None);
         assert_eq!((disposal.stride(), quick(&disposal)), (1, AT_ONCE));
         disposal.note_pace(AT_ONCE, QUICK_NS);
         assert_eq!(disposal.stride(), 1, "they have become slow");
-        let disposal = Disposal::new(Some(Box::new(|_, _, _| ())), None);
+        let disposal = with(Some(Box::new(|_, _, _| ())));
         assert_eq!(quick(&disposal), 1, "the next call of a listener may be slow");
     }
 }

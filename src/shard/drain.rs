@@ -101,7 +101,7 @@ impl<K, V> Shard<K, V> {
             let (stride, mut disposed) = (disposal.stride(), 0);
             for removed in ripe.next_removed(stride) {
                 let weight = removed.weight;
-                disposal.dispose(removed, &shared.clock);
+                disposal.dispose(removed, shared);
                 add(&self.dropped_weight, weight);
                 add(&self.dropped, 1);
                 disposed += 1;

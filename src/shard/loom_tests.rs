@@ -42,15 +42,18 @@ impl Scene {
             // The standard library's lock, which is free: nobody is preempted inside.
             told.lock().expect("nobody panics inside").push((value.name(), thread::current().id()));
         };
+        let listener: Option<Box<super::Listener<_, _>>> = Some(Box::new(listener));
+        let detour = super::Detour { listener, listener_place: None, watch: None };
         Arc::new(Self {
             shards: (0..shards).map(|number| Shard::new(number, 8, 10, true, true)).collect(),
             shared: Shared {
                 clock: Clock::from(manual.clone()),
                 budget: Budget::new(Some(max_entries), None, false),
-                disposal: Disposal::new(Some(Box::new(listener)), None),
+                disposal: Disposal::new(detour, None),
                 resolution_ns: 10 * MILLI_NS,
                 batch_entries: BITE,
                 heavy_weight: u64::MAX,
+                heeded_weight: u64::MAX,
                 bounds: Bounds::new(shards),
                 alarm: Arc::new(Alarm::new(Clock::from(manual.clone()))),
             },

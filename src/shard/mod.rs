@@ -33,7 +33,7 @@ mod write;
 
 pub(crate) use bounds::Bounds;
 pub(crate) use compare::Overtaken;
-pub(crate) use dispose::{Disposal, Listener};
+pub(crate) use dispose::{Detour, Disposal, Listener};
 pub(crate) use drain::{Drained, Drainer};
 pub(crate) use evict::Kept;
 pub(crate) use hold::Hold;
@@ -108,6 +108,9 @@ pub(crate) struct Shared<K, V> {
     pub(crate) batch_entries: usize,
     /// What weighs more counts as several entries there; where weights are bytes.
     pub(crate) heavy_weight: u64,
+    /// What weighs more is looked at when it is retired: the same, or 0 where it is noted when sessions
+    /// leave.
+    pub(crate) heeded_weight: u64,
     pub(crate) bounds: Bounds,
     pub(crate) alarm: Arc<Alarm>,
 }
@@ -172,6 +175,19 @@ impl<K, V> Shard<K, V> {
     }
 }
 
+impl<K, V> Shared<K, V> {
+    /// Does what few caches want done when a session is retired.
+    #[cold]
+    fn heed(&self, garbage: &mut Garbage<K, V>, unlinked: &Unlinked<K, V>, now_ns: u64) {
+        if unlinked.weight() > self.heavy_weight {
+            garbage.surcharge(unlinked.weight() / self.heavy_weight);
+        }
+        if self.disposal.watch().is_some() {
+            unlinked.note_time(now_ns);
+        }
+    }
+}
+
 /// One hold of a shard's lock.
 struct Session<'s, K, V> {
     shard: &'s Shard<K, V>,
@@ -224,8 +240,8 @@ impl<'s, K, V> Session<'s, K, V> {
         let state = &mut *self.state;
         state.weight = state.weight.wrapping_sub(unlinked.weight());
         state.removals[cause.code()] += 1;
-        if unlinked.weight() > self.shared.heavy_weight {
-            state.garbage.surcharge(unlinked.weight() / self.shared.heavy_weight);
+        if unlinked.weight() > self.shared.heeded_weight {
+            self.shared.heed(&mut state.garbage, &unlinked, now_ns);
         }
         if state.garbage.push(unlinked, now_ns) {
             self.look_by(now_ns.saturating_add(self.shared.resolution_ns));

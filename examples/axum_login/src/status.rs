@@ -11,7 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
-use sundown::{Cache, ProcessMemory, Stats, WeakCache};
+use sundown::{Cache, Overstays, ProcessMemory, Stats, WeakCache};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tower_sessions::session::{Id, Record};
@@ -20,6 +20,8 @@ use crate::verdict::{Verdict, verdict};
 
 /// How much of the past the page shows: five minutes.
 const MOST_SAMPLES: usize = 300;
+/// How many lines that hold ended sessions it names.
+const MOST_LINES: usize = 3;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// The store at one moment. Counts of removals are totals; the page draws their growth.
@@ -48,13 +50,20 @@ pub(crate) struct Sample {
     pub(crate) retired: u64,
     pub(crate) retired_bytes: u64,
     pub(crate) retired_oldest_s: f64,
+    /// Sessions that left and that the application holds, if the cache tracks them; and the lines that
+    /// took the handles.
+    pub(crate) overstays: u64,
+    pub(crate) overstays_bytes: u64,
+    pub(crate) overstays_oldest_s: f64,
+    pub(crate) overstays_at: Vec<String>,
     pub(crate) lag_p50_s: f64,
     pub(crate) lag_p99_s: f64,
     pub(crate) lag_max_s: f64,
 }
 
 impl Sample {
-    fn of(stats: &Stats, memory: ProcessMemory) -> Self {
+    fn of(stats: &Stats, overstays: &Overstays, memory: ProcessMemory) -> Self {
+        let lines = overstays.holders.iter().take(MOST_LINES);
         let (retired, lag, given_back) = (stats.retired, stats.expiry_lag, stats.given_back);
         let known = stats.entries as u64 + retired.count + stats.dropped;
         Self {
@@ -80,6 +89,10 @@ impl Sample {
             retired: retired.count,
             retired_bytes: retired.weight,
             retired_oldest_s: retired.oldest.as_secs_f64(),
+            overstays: overstays.count,
+            overstays_bytes: overstays.weight,
+            overstays_oldest_s: overstays.oldest.as_secs_f64(),
+            overstays_at: lines.map(|holder| holder.site.to_string()).collect(),
             lag_p50_s: lag.p50.as_secs_f64(),
             lag_p99_s: lag.p99.as_secs_f64(),
             lag_max_s: lag.max.as_secs_f64(),
@@ -150,7 +163,7 @@ async fn keep(
     loop {
         ticks.tick().await;
         let Some(cache) = cache.upgrade() else { return };
-        let sample = Sample::of(&cache.stats(), memory());
+        let sample = Sample::of(&cache.stats(), &cache.overstays(), memory());
         board.with(|samples| {
             samples.push_back(sample);
             if samples.len() > MOST_SAMPLES {

@@ -103,6 +103,16 @@ fn oddity(now: &Sample, first: &Sample) -> Option<Verdict> {
             "Not the session store: the application does not let go of removed sessions.",
             "Look for a request that reads a session and does not end. Runbook: SundownStuckReader.",
         ))
+    } else if now.overstays > 0 && now.overstays >= first.overstays {
+        let lines = now.overstays_at.join(", ");
+        let at = if lines.is_empty() { lines } else { format!(", taken at {lines}") };
+        Some(watch(
+            format!(
+                "Not the session store: the application holds sessions that have ended ({}){at}.",
+                now.overstays
+            ),
+            "Look where the handles go from there. Runbook: SundownOverstays.",
+        ))
     } else if now.rejected > first.rejected {
         Some(watch(
             "Not the session store, but sessions were refused: late saves, or too heavy ones.",
@@ -206,6 +216,18 @@ mod tests {
         let (up, down) =
             (Sample { unaccounted: 500, ..sample() }, Sample { unaccounted: -500, ..sample() });
         judged(&[up.clone(), down, up], "ok", "is not");
+    }
+
+    #[test]
+    fn who_holds_ended_sessions_is_named() {
+        let held = |overstays| Sample {
+            overstays,
+            overstays_at: vec!["src/online.rs:31:9".into()],
+            ..sample()
+        };
+        judged(&[held(7)], "watch", "have ended (7), taken at src/online.rs:31:9.");
+        judged(&[held(7), held(3)], "ok", "is not");
+        judged(&[sample(), Sample { overstays: 1, ..sample() }], "watch", "have ended (1).");
     }
 
     #[test]

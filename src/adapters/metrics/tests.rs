@@ -125,6 +125,20 @@ fn every_figure_is_published_under_its_name() {
 }
 
 #[test]
+fn overstays_are_published() {
+    let (told, mut stats) = (Told::default(), Stats::default());
+    with_local_recorder(&told, || Publisher::new("web").publish(&stats));
+    assert_eq!(told.level("sundown_overstays{cache=web}"), 0.0);
+    stats.overstays.count = 3;
+    stats.overstays.weight = 300;
+    stats.overstays.oldest = Duration::from_secs(90);
+    with_local_recorder(&told, || Publisher::new("web").publish(&stats));
+    assert_eq!(told.level("sundown_overstays{cache=web}"), 3.0);
+    assert_eq!(told.level("sundown_overstays_weight{cache=web}"), 300.0);
+    assert_eq!(told.level("sundown_overstays_oldest_seconds{cache=web}"), 90.0);
+}
+
+#[test]
 fn what_was_given_back_is_published() {
     let (told, mut stats) = (Told::default(), Stats::default());
     with_local_recorder(&told, || Publisher::new("web").publish(&stats));

@@ -11,6 +11,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use super::*;
 use crate::cache::Cache;
 use crate::cache::tests::reap_all;
+use crate::overstay::Tracked;
 use crate::platform::clock::ManualClock;
 use crate::reaper::Reaper;
 
@@ -105,6 +106,43 @@ fn a_stalled_reader_is_told_of_once_and_once_when_it_is_over() {
         reap_all(&cache);
         for _ in 0..3 {
             watch.look(&cache.stats());
+        }
+        assert!(matches!(&told.take()[..], [(Level::INFO, _)]));
+    });
+}
+
+#[test]
+fn overstays_are_told_with_their_places_when_they_begin_double_and_end() {
+    let (told, clock) = (Told::default(), ManualClock::new());
+    let builder = Cache::builder().max_entries(10).clock(clock.clone()).reaper(Reaper::Manual);
+    let cache = builder.track_overstays(Duration::from_secs(60)).build().unwrap();
+    let (mut watch, mut forgotten) = (OverstayWatch::default(), Vec::new());
+    with_default(told.clone(), || {
+        for (key, events) in [1, 1, 0, 1].into_iter().enumerate() {
+            cache.insert(key, Tracked::new("hunter2")).unwrap();
+            forgotten.push(cache.get(&key));
+            let line = line!() - 1;
+            cache.discard(&key);
+            reap_all(&cache);
+            watch.look(&cache.overstays());
+            assert!(told.take().is_empty(), "it has only just left");
+            clock.advance(Duration::from_secs(60));
+            for _ in 0..3 {
+                watch.look(&cache.overstays());
+            }
+            let told = told.take();
+            assert_eq!(told.len(), events, "{told:?}");
+            for (level, event) in told {
+                let sessions = key + 1;
+                assert_eq!(level, Level::WARN);
+                assert!(event.contains(&format!("sessions={sessions} weight={sessions} ")));
+                assert!(event.contains(&format!("{}:{line}:", file!())), "{event}");
+                assert!(event.contains(&format!("({sessions})")) && !event.contains("hunter2"));
+            }
+        }
+        forgotten.clear();
+        for _ in 0..3 {
+            watch.look(&cache.overstays());
         }
         assert!(matches!(&told.take()[..], [(Level::INFO, _)]));
     });

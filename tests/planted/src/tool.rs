@@ -25,6 +25,8 @@ pub(crate) enum Tool {
     Promises,
     Properties,
     Leaks,
+    /// The check that users' own tests run.
+    LeakCheck,
     /// Resident memory, each test in a process of its own.
     Resident,
     /// Signals, forks and stacks, each test in a process of its own.
@@ -116,6 +118,7 @@ impl Tool {
             Self::Promises => &["tests/promises"],
             Self::Properties => &["tests/properties.rs", "tests/common/"],
             Self::Leaks => &["tests/leaks.rs"],
+            Self::LeakCheck => &["tests/leak_check.rs"],
             Self::Resident => &["tests/resident.rs"],
             Self::Process => &["tests/process.rs"],
             Self::Bare => &["tests/bare.rs"],
@@ -145,6 +148,7 @@ impl Tool {
                 let features = "tower-sessions-0_15,actix-session-0_11,sessions";
                 cargo.args(["--features", features, "--lib"])
             }
+            Self::LeakCheck => cargo.args(["--features", "testing", "--test", "leak_check"]),
             Self::Loom => {
                 let flags = "--cfg sundown_loom --cfg crossbeam_loom";
                 cargo.env("CARGO_TARGET_DIR", tree.target().join("loom"));
