@@ -208,3 +208,21 @@ fn the_assertion_panics_with_the_report() {
     let (_cache, check) = one();
     check.assert_all_freed(SOON);
 }
+
+/// What is not put in is no overstay, whichever way it was not.
+#[test]
+fn what_was_loaded_in_vain_is_no_overstay() {
+    let cache = Cache::builder()
+        .max_entries(10)
+        .track_overstays(Duration::ZERO)
+        .build()
+        .expect("it builds");
+    let check = LeakCheck::of(&cache);
+    let value = Arc::new("ada");
+    let fill = cache.begin_fill("id");
+    assert!(!cache.discard("id"));
+    fill.complete(value.clone(), Lifetime::default()).expect_err("it comes too late");
+    assert!(cache.admits(&"id".to_owned(), &value));
+    check.assert_all_freed(Duration::from_secs(10));
+    drop(value);
+}

@@ -15,6 +15,8 @@
 
 #[cfg(feature = "actix-session-0_11")]
 pub mod actix_session;
+#[cfg(all(feature = "sessions", feature = "testing"))]
+mod leak_check;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg(feature = "poem-3")]

@@ -238,6 +238,7 @@ where
         match self.cache.settle_in(fresh, self.hash.shard, lifetime, mode) {
             Ok(()) => Ok(value),
             Err((fresh, reason)) => {
+                core.withdraw(&value);
                 drop(fresh);
                 if let Some(reason) = reason {
                     // Relaxed: a figure.

@@ -138,7 +138,9 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn admits(&self, key: &K, value: &V) -> bool {
-        self.core.shared.budget.admits(self.core.weigh(key, value))
+        let weight = self.core.weigh(key, value);
+        self.core.withdraw(value);
+        self.core.shared.budget.admits(weight)
     }
 
     fn put(

@@ -46,6 +46,7 @@ pub use handle::Handle;
 pub use report::{Holder, Overstays};
 pub use tracked::{Tracked, WeakTracked};
 
+pub(crate) use handle::sealed::Held;
 pub(crate) use roll::{LOOK_NS, Roll, Watch};
 
 use crate::removal::RemovalCause;

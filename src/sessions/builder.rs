@@ -164,6 +164,14 @@ impl<P, T> Builder<P, T> {
 }
 
 impl<P: Send + Sync + 'static, T: Send + Sync + 'static> Builder<P, T> {
+    /// Tells which sessions have ended and are still held on by the application, as a [`Session`] or in one: how
+    /// many and since when, from `after` on; as
+    /// [`sundown::Builder::track_overstays`](crate::Builder::track_overstays), but for where they were taken.
+    pub fn track_overstays(mut self, after: Duration) -> Self {
+        self.cache = self.cache.track_overstays(after);
+        self
+    }
+
     /// Says what a session weighs, by its principal and its data; as
     /// [`sundown::Builder::weigher`](crate::Builder::weigher).
     pub fn weigher(

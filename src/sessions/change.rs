@@ -3,7 +3,7 @@
 use core::hash::Hash;
 
 use super::id::{PublicId, SessionId};
-use super::life::{Ending, Life};
+use super::life::{Ending, Life, Root};
 use super::refused::{Refusal, Refused};
 use super::session::{Stored, Version};
 use super::{OnAuthenticate, Sessions};
@@ -45,7 +45,9 @@ where
         let now_ns = inner.clock.exact_ns();
         let authenticated_ns = principal.is_some().then_some(now_ns);
         let principal = inner.hashed(principal);
-        let life = Arc::new(Life::new(id.public_id(), principal, inner.clock.clone(), now_ns));
+        let (public, clock) = (id.public_id(), inner.clock.clone());
+        let root = Arc::new(Root { public, clock, created_ns: now_ns });
+        let life = Arc::new(Life::new(root, principal));
         let version = Version {
             life: life.clone(),
             before: None,
@@ -144,7 +146,7 @@ where
             let is_same = before.principal == principal;
             let life = match is_same {
                 true => before.clone(),
-                false => Arc::new(Life::after(&before, (principal.clone(), hash))),
+                false => Arc::new(Life::new(before.root.clone(), (principal.clone(), hash))),
             };
             if !is_same {
                 inner.enter(&life)?;

@@ -20,17 +20,22 @@
 use super::id::PublicId;
 use super::session::EndCause;
 use crate::platform::clock::Clock;
-use crate::platform::sync::{AtomicU32, Ordering};
+use crate::platform::sync::{Arc, AtomicU32, Ordering};
 
-/// A session as one principal's, or as nobody's.
-pub(super) struct Life<P> {
+/// What stays of a session through all its lives. Whoever holds a handle to it holds this.
+pub(super) struct Root {
     pub(super) public: PublicId,
-    pub(super) principal: Option<P>,
-    /// Of the principal, so that none is asked for it under a lock.
-    pub(super) hash: u64,
     pub(super) clock: Clock,
     /// When the session was created.
     pub(super) created_ns: u64,
+}
+
+/// A session as one principal's, or as nobody's.
+pub(super) struct Life<P> {
+    pub(super) root: Arc<Root>,
+    pub(super) principal: Option<P>,
+    /// Of the principal, so that none is asked for it under a lock.
+    pub(super) hash: u64,
     state: AtomicU32,
     /// Its place among the principal's; changed under the lock of these.
     pub(super) place: AtomicU32,
@@ -88,19 +93,9 @@ pub(super) enum Ending {
 }
 
 impl<P> Life<P> {
-    pub(super) fn new(
-        public: PublicId,
-        (principal, hash): (Option<P>, u64),
-        clock: Clock,
-        created_ns: u64,
-    ) -> Self {
+    pub(super) fn new(root: Arc<Root>, (principal, hash): (Option<P>, u64)) -> Self {
         let (state, place) = (AtomicU32::new(PENDING), AtomicU32::new(NOWHERE));
-        Self { public, principal, hash, clock, created_ns, state, place }
-    }
-
-    /// The life of the same session after a log-in.
-    pub(super) fn after(before: &Self, principal: (Option<P>, u64)) -> Self {
-        Self::new(before.public, principal, before.clock.clone(), before.created_ns)
+        Self { root, principal, hash, state, place }
     }
 
     pub(super) fn state(&self) -> State {
@@ -144,6 +139,11 @@ impl<P> Life<P> {
     pub(super) fn leave(&self) -> State {
         // AcqRel: as in `step` (L3).
         State::of(self.state.swap(GONE, Ordering::AcqRel))
+    }
+
+    /// The cache's key.
+    pub(super) fn public(&self) -> &PublicId {
+        &self.root.public
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {

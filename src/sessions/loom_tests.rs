@@ -3,7 +3,7 @@
 
 use super::OnLimit;
 use super::id::{PublicId, SessionId};
-use super::life::{Ending, Life};
+use super::life::{Ending, Life, Root};
 use super::principals::{NoPlace, Principals};
 use crate::platform::clock::{Clock, ManualClock};
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
@@ -23,7 +23,7 @@ struct Scene {
 fn life(public: PublicId, principal: Option<u32>, created_ns: u64) -> Arc<Life<u32>> {
     let clock = Clock::from(ManualClock::new());
     let hash = principal.map_or(0, u64::from);
-    Arc::new(Life::new(public, (principal, hash), clock, created_ns))
+    Arc::new(Life::new(Arc::new(Root { public, clock, created_ns }), (principal, hash)))
 }
 
 impl Scene {
@@ -60,7 +60,8 @@ impl Scene {
 
     /// A log-in of `principal`, step by step as `Sessions::authenticate` takes them.
     fn log_in(&self, before: &Arc<Life<u32>>, principal: u32) -> bool {
-        let next = Arc::new(Life::after(before, (Some(principal), u64::from(principal))));
+        let next =
+            Arc::new(Life::new(before.root.clone(), (Some(principal), u64::from(principal))));
         self.lives.lock().expect("nobody panics").push(next.clone());
         assert!(self.principals.try_enter(&next, |_| false).is_ok());
         let is_bound = {
@@ -155,7 +156,7 @@ fn loom_limit_against_limit() {
                     (principals.clone(), entries.clone(), lives.clone());
                 move || {
                     let discard = |life: &Arc<Life<u32>>| {
-                        entries.lock()[life.created_ns as usize] = false;
+                        entries.lock()[life.root.created_ns as usize] = false;
                         principals.leave(life);
                     };
                     loop {

@@ -174,6 +174,12 @@ where
         self.known(stored.filter(|stored| stored.is_of(&digest)))
     }
 
+    /// The cache below.
+    #[allow(dead_code, reason = "for the adapters of other features")]
+    pub(crate) fn cache(&self) -> &Cache<PublicId, Stored<P, T>> {
+        &self.inner.cache
+    }
+
     fn known(&self, stored: Option<Stored<P, T>>) -> Option<Session<P, T>> {
         if stored.is_none() {
             // Relaxed: a figure.
@@ -195,7 +201,7 @@ where
 
     /// Enters a life among its principal's, and ends those that have to end for it.
     fn enter(&self, life: &Arc<Life<P>>) -> Result<(), Refusal> {
-        let is_over = |life: &Life<P>| self.cache.expires_in(&life.public).is_none();
+        let is_over = |life: &Life<P>| self.cache.expires_in(life.public()).is_none();
         loop {
             match self.principals.try_enter(life, is_over) {
                 Ok(()) => return Ok(()),
@@ -216,7 +222,7 @@ where
     /// Removes the entry of a life that has ended, also if a log-in is about to go on with it; false if it
     /// had none any more. Its place among its principal's is free.
     fn discard(&self, life: &Arc<Life<P>>) -> bool {
-        let is_removed = self.cache.remove_if(&life.public, |_, stored| {
+        let is_removed = self.cache.remove_if(life.public(), |_, stored| {
             let version = &*stored.version;
             let before = version.before.as_ref();
             version.life.is(life) || before.is_some_and(|before| before.is(life))

@@ -7,6 +7,7 @@ use super::life::Life;
 use super::session::{Session, SessionInfo, time_ago};
 use super::{Inner, Sessions};
 use crate::error::AuditError;
+use crate::overstay::Overstays;
 use crate::platform::sync::{Arc, AtomicU64, Ordering};
 use crate::stats::{Audit, Stats};
 
@@ -51,7 +52,7 @@ where
         let inner = &*self.inner;
         let lives = inner.principals.of(inner.hasher.hash_one(principal), principal);
         let mut infos: Vec<_> = lives.iter().filter_map(|life| inner.info(life)).collect();
-        infos.sort_by_key(|info| info.data.0.life.created_ns);
+        infos.sort_by_key(|info| info.data.0.life.root.created_ns);
         infos
     }
 
@@ -78,6 +79,14 @@ where
         }
     }
 
+    /// The sessions that have ended and are still held on; see [`Builder::track_overstays`](super::Builder::track_overstays).
+    ///
+    /// **Locking and complexity:** as [`Cache::overstays`](crate::Cache::overstays).
+    #[must_use]
+    pub fn overstays(&self) -> Overstays {
+        self.inner.cache.overstays()
+    }
+
     /// Walks everything and checks every invariant, the cache's and the index's: for your own tests, while no
     /// other call is under way and nothing has expired that has not been reaped.
     ///
@@ -95,7 +104,7 @@ where
         let mut listed = 0;
         let see = |life: &Arc<Life<P>>| {
             listed += 1;
-            let stored = inner.cache.peek(&life.public);
+            let stored = inner.cache.peek(life.public());
             is_right &= stored.is_some_and(|stored| stored.version.life.is(life));
         };
         inner.principals.check(see).map_err(broken)?;
@@ -138,16 +147,16 @@ where
     T: Send + Sync + 'static,
 {
     fn info(&self, life: &Arc<Life<P>>) -> Option<SessionInfo<P, T>> {
-        let stored = self.cache.peek(&life.public)?;
+        let stored = self.cache.peek(life.public())?;
         let is_it = stored.version.life.is(life) && stored.is_served();
         let data = Session(stored.version);
         is_it.then_some(())?;
         Some(SessionInfo {
-            public_id: life.public,
+            public_id: *life.public(),
             created: data.created(),
             authenticated: data.authenticated(),
-            last_used: time_ago(self.cache.idle_for(&life.public).unwrap_or(Duration::ZERO)),
-            expires_in: self.cache.expires_in(&life.public)?,
+            last_used: time_ago(self.cache.idle_for(life.public()).unwrap_or(Duration::ZERO)),
+            expires_in: self.cache.expires_in(life.public())?,
             data,
         })
     }

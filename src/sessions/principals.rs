@@ -223,7 +223,7 @@ impl<P: Eq> Shard<P> {
         let leaving = || lives.iter().filter(|life| !life.state().counts()).cloned();
         let mut by_limit = 0;
         if on_limit == OnLimit::RevokeOldest && leaving().next().is_none() {
-            let oldest = lives.iter().min_by_key(|life| life.created_ns);
+            let oldest = lives.iter().min_by_key(|life| life.root.created_ns);
             let is_ended = oldest.is_some_and(|oldest| oldest.end(Ending::LimitReached));
             by_limit = u64::from(is_ended);
         }

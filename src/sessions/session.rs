@@ -1,5 +1,6 @@
 //! What the application is given of a session.
 
+use core::any::Any;
 use core::fmt;
 use core::ops::Deref;
 use core::time::Duration;
@@ -8,12 +9,13 @@ use std::time::SystemTime;
 use super::id::{Digest, PublicId, SessionId};
 use super::life::{Life, State};
 use crate::lifetime::Expiry;
+use crate::overstay::Held;
 use crate::platform::clock::nanos;
-use crate::platform::sync::Arc;
+use crate::platform::sync::{Arc, Weak};
 use crate::removal::RemovalCause;
 
 /// What the cache has of a session: what each look-up compares, and its version.
-pub(super) struct Stored<P, T> {
+pub(crate) struct Stored<P, T> {
     digest: Digest,
     /// Whether its life goes without asking; not if it was stored by a log-in that was under way (L1).
     is_settled: bool,
@@ -59,7 +61,7 @@ impl<P, T> Stored<P, T> {
     fn is_graced(&self, digest: &Digest) -> bool {
         let version = &*self.version;
         let is_it = |(graced, end_ns): &(Digest, u64)| {
-            graced.is(digest) && version.life.clock.exact_ns() < *end_ns
+            graced.is(digest) && version.life.root.clock.exact_ns() < *end_ns
         };
         version.graced.iter().any(is_it)
     }
@@ -88,9 +90,23 @@ impl<P, T> Stored<P, T> {
     ) -> Self {
         let renamed = self.version.renamed(self.digest, grace_ns);
         let before = if life.is(before) { renamed.before } else { Some(before.clone()) };
-        let authenticated_ns = Some(life.clock.exact_ns());
+        let authenticated_ns = Some(life.root.clock.exact_ns());
         let version = Version { life: life.clone(), before, authenticated_ns, ..renamed };
         Self::new(id.digest(), version)
+    }
+}
+
+/// What is held on is the session, through all its versions and lives, not one of them.
+impl<P: Send + Sync + 'static, T: Send + Sync + 'static> Held for Stored<P, T> {
+    type Trace = Weak<dyn Any + Send + Sync>;
+
+    fn trace(&self) -> Self::Trace {
+        let root: Arc<dyn Any + Send + Sync> = self.version.life.root.clone();
+        Arc::downgrade(&root)
+    }
+
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.version.life.root).addr()
     }
 }
 
@@ -112,7 +128,7 @@ impl<P, T> Version<P, T> {
     fn renamed(&self, old: Digest, grace_ns: u64) -> Self {
         let mut graced: Vec<_> = Vec::new();
         if grace_ns > 0 {
-            let now_ns = self.life.clock.exact_ns();
+            let now_ns = self.life.root.clock.exact_ns();
             graced.extend(self.graced.iter().filter(|(_, end_ns)| now_ns < *end_ns));
             graced.push((old, now_ns.saturating_add(grace_ns)));
             // Whoever changes ids so quickly has no use for the oldest.
@@ -150,13 +166,13 @@ impl<P, T> Session<P, T> {
     /// What names it to anyone.
     #[must_use]
     pub fn public_id(&self) -> PublicId {
-        self.0.life.public
+        *self.0.life.public()
     }
 
     /// When it was created. Measured by the cache's clock, and told by the wall clock of now.
     #[must_use]
     pub fn created(&self) -> SystemTime {
-        self.told(self.0.life.created_ns)
+        self.told(self.0.life.root.created_ns)
     }
 
     /// When its principal last proved who it is; `None` before the log-in.
@@ -173,7 +189,7 @@ impl<P, T> Session<P, T> {
     }
 
     fn age_ns(&self, at_ns: u64) -> u64 {
-        self.0.life.clock.exact_ns().saturating_sub(at_ns)
+        self.0.life.root.clock.exact_ns().saturating_sub(at_ns)
     }
 
     fn told(&self, at_ns: u64) -> SystemTime {
@@ -181,7 +197,7 @@ impl<P, T> Session<P, T> {
     }
 
     pub(super) fn lived(&self) -> Duration {
-        Duration::from_nanos(self.age_ns(self.0.life.created_ns))
+        Duration::from_nanos(self.age_ns(self.0.life.root.created_ns))
     }
 }
 

@@ -679,3 +679,24 @@ fn sixty_thousand_steps_agree_with_a_list() {
         }
     }
 }
+
+#[test]
+fn what_has_ended_and_is_held_on_is_told() {
+    let (clock, builder) = manual();
+    let sessions: Few = builder.time_to_live(MINUTE).track_overstays(SECOND).build().unwrap();
+    let visitor = sessions.create(1).unwrap();
+    // A look from before the log-in, and one from before an update, are of the same session.
+    let held = sessions.get(&visitor).unwrap();
+    let id = sessions.authenticate(&visitor, "ada").unwrap();
+    assert!(sessions.update(&id, |data| data + 1).unwrap());
+    reap_all(&sessions);
+    clock.advance(10 * SECOND);
+    assert_eq!(sessions.overstays().count, 0, "it is in");
+    assert!(sessions.revoke(&id));
+    reap_all(&sessions);
+    assert_eq!(sessions.overstays().count, 0, "not yet");
+    clock.advance(2 * SECOND);
+    assert_eq!(sessions.stats().engine.overstays.count, 1);
+    drop(held);
+    assert_eq!(sessions.overstays().count, 0);
+}

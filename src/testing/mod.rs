@@ -70,4 +70,6 @@ mod waiting;
 pub use check::LeakCheck;
 pub use leaks::Leaks;
 pub use subject::Checked;
+#[allow(unused_imports, reason = "for what other features build on a cache")]
+pub(crate) use subject::{Suspect, sealed::Subject};
 pub use waiting::AllFreed;
