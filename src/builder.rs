@@ -181,8 +181,8 @@ impl<K, V, S> Builder<K, V, S> {
     /// A cache with a [`GiveBack::with`] of its own goes by its own population.
     ///
     /// While `malloc_trim` works on one of its arenas, threads wait that allocate from it or free into
-    /// it, 0.16 to 0.25 ms for each MiB that this arena gives back. After a storm of 630 MiB that eight
-    /// threads had put in, an insertion waited 23 ms at most; where one thread had, 155 ms. Sessions
+    /// it, 0.15 to 0.25 ms for each MiB that this arena gives back. After a storm of 630 MiB that eight
+    /// threads had put in, an insertion waited 23 ms at most; where one thread had, 93 ms. Sessions
     /// that come due meanwhile are not served, and freed that much later. Whoever cannot have
     /// that takes [`GiveBack::Never`], or an allocator that gives back in the background.
     /// [`Stats::given_back`] tells how often it was done and how long it took. It is also done when the
