@@ -60,13 +60,14 @@ where
         if !inner.cache.admits(&id.public_id(), &stored) {
             return Err(refused(stored, Refusal::TooHeavy));
         }
-        if let Err(reason) = inner.enter(&life) {
-            return Err(refused(stored, reason));
-        }
+        let place = match inner.enter(&life) {
+            Ok(place) => place,
+            Err(reason) => return Err(refused(stored, reason)),
+        };
         if let Err(rejected) = inner.cache.insert(id.public_id(), stored) {
-            inner.principals.leave(&life);
             return Err(refused(rejected.value, Refusal::of(rejected.reason)));
         }
+        place.keep();
         if !life.begin(None) {
             // Revoked before it was born.
             inner.discard(&life);
@@ -148,12 +149,10 @@ where
                 true => before.clone(),
                 false => Arc::new(Life::new(before.root.clone(), (principal.clone(), hash))),
             };
-            if !is_same {
-                inner.enter(&life)?;
-            }
-            let bound = self.bind(id, &new, (&before, &life));
-            if matches!(bound, Ok(true)) {
-                if !is_same {
+            let place = if is_same { None } else { Some(inner.enter(&life)?) };
+            if self.bind(id, &new, (&before, &life))? {
+                if let Some(place) = place {
+                    place.keep();
                     let has_begun = life.begin(Some(&before));
                     inner.principals.leave(&before);
                     if !has_begun {
@@ -174,10 +173,6 @@ where
                 inner.book.authenticated.fetch_add(1, Ordering::Relaxed);
                 return Ok(new);
             }
-            if !is_same {
-                inner.principals.leave(&life);
-            }
-            bound?;
             // It is another principal's by now, or has ended.
         }
     }

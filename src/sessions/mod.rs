@@ -200,11 +200,11 @@ where
     }
 
     /// Enters a life among its principal's, and ends those that have to end for it.
-    fn enter(&self, life: &Arc<Life<P>>) -> Result<(), Refusal> {
+    fn enter<'i>(&'i self, life: &Arc<Life<P>>) -> Result<Place<'i, P>, Refusal> {
         let is_over = |life: &Life<P>| self.cache.expires_in(life.public()).is_none();
         loop {
             match self.principals.try_enter(life, is_over) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Place { of: Some((&self.principals, life.clone())) }),
                 Err(NoPlace::Refused) => {
                     // Relaxed: a figure.
                     self.book.refused_by_limit.fetch_add(1, Ordering::Relaxed);
@@ -239,6 +239,27 @@ where
             self.book.revoked.fetch_add(1, Ordering::Relaxed);
         }
         is_revoked
+    }
+}
+
+/// A life's place among its principal's, until its entry is in the cache: given back if that does not come to be,
+/// also by a panic of the weigher.
+struct Place<'i, P: Eq> {
+    of: Option<(&'i Principals<P>, Arc<Life<P>>)>,
+}
+
+impl<P: Eq> Place<'_, P> {
+    /// The entry is in the cache.
+    fn keep(mut self) {
+        self.of = None;
+    }
+}
+
+impl<P: Eq> Drop for Place<'_, P> {
+    fn drop(&mut self) {
+        if let Some((principals, life)) = self.of.take() {
+            principals.leave(&life);
+        }
     }
 }
 

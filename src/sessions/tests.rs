@@ -60,6 +60,18 @@ where
     panic!("garbage stays");
 }
 
+fn wait_for_the_reaper<P, T>(sessions: &Sessions<P, T>)
+where
+    P: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    let until = std::time::Instant::now() + 30 * SECOND;
+    while sessions.stats().engine.retired.count > 0 {
+        assert!(std::time::Instant::now() < until, "garbage stays");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn log_in_changes_the_id_and_keeps_the_data() {
     let (clock, builder) = manual();
@@ -440,12 +452,7 @@ fn revocation_is_final_beside_log_ins_rotations_and_updates() {
             assert!(sessions.sessions_of(&8).is_empty() && sessions.sessions_of(&7).is_empty());
         }
     }
-    for _ in 0..10_000 {
-        if sessions.stats().engine.retired.count == 0 {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_for_the_reaper(&sessions);
     assert_eq!((sessions.len(), sessions.stats().principals), (0, 0));
     sessions.audit().unwrap();
 }
@@ -508,12 +515,7 @@ fn user_code_may_call_the_sessions() {
     }
     slot.lock().unwrap().take();
     sessions.revoke_everyone();
-    for _ in 0..10_000 {
-        if sessions.stats().engine.retired.count == 0 {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_for_the_reaper(&sessions);
     assert_eq!((sessions.len(), sessions.stats().principals), (0, 0));
     sessions.audit().unwrap();
 }
@@ -699,4 +701,33 @@ fn what_has_ended_and_is_held_on_is_told() {
     assert_eq!(sessions.stats().engine.overstays.count, 1);
     drop(held);
     assert_eq!(sessions.overstays().count, 0);
+}
+
+#[test]
+fn a_panic_of_the_weigher_leaves_no_place_taken() {
+    let (_, builder) = manual::<u64, u64>();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let weighed = calls.clone();
+    let sessions = builder
+        .max_weight(1_000)
+        .weigher(move |_, _| {
+            let number = weighed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            assert!(number % 4 != 1, "a fault of the user's");
+            1
+        })
+        .max_per_principal(1, OnLimit::Refuse)
+        .build()
+        .unwrap();
+    let attempt = |create: &dyn Fn() -> SessionId| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(create)).ok()
+    };
+    // The second time that it is weighed, which is when it is put in.
+    assert!(attempt(&|| sessions.create_for(1, 0).unwrap()).is_none());
+    assert_eq!((sessions.stats().principals, sessions.len()), (0, 0));
+    let visitor = sessions.create(0).unwrap();
+    calls.store(1, std::sync::atomic::Ordering::Relaxed);
+    assert!(attempt(&|| sessions.authenticate(&visitor, 1).unwrap()).is_none());
+    assert_eq!((sessions.stats().principals, sessions.len()), (0, 1));
+    assert!(sessions.authenticate(&visitor, 1).is_ok(), "there is a place");
+    sessions.audit().unwrap();
 }
