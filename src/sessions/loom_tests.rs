@@ -162,7 +162,10 @@ fn loom_limit_against_limit() {
                     loop {
                         match principals.try_enter(&lives[number], |_| false) {
                             Ok(()) => break,
-                            Err(NoPlace::Refused) => return false,
+                            Err(NoPlace::Refused) => {
+                                assert_eq!(on_limit, OnLimit::Refuse, "S2: the oldest can go");
+                                return false;
+                            }
                             Err(NoPlace::Leaving { leaving, .. }) => {
                                 leaving.iter().for_each(discard);
                             }
