@@ -40,7 +40,7 @@ pub(crate) struct Core<K, V, S> {
     /// The process that the reaper's thread is in.
     pub(super) home: Home,
     /// Loads under way.
-    pub(super) flights: Flights,
+    pub(super) flights: Flights<K>,
     /// What gives free memory back; none without a reaper.
     pub(super) giver: Option<Giver>,
 }

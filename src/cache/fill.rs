@@ -29,8 +29,9 @@ where
     /// in, and this gives what is there then: maybe `None`. What is too heavy, or has no room, is
     /// given and not kept; [`Stats::rejections`](crate::Stats::rejections) counts it.
     ///
-    /// A load of the same key inside a load, or a call inside a listener, a destructor or a `clone`, does not
-    /// wait, and loads for itself.
+    /// A load of the same key inside a load on its thread, or a call inside a listener, a destructor or a
+    /// `clone`, does not wait, and loads for itself. Loads that ask for each other's keys wait for each other for
+    /// ever, as locks would. Where what was loaded is not kept, those who waited load one after the other.
     ///
     /// **Locking:** none while it waits or loads; as [`get`](Self::get) and [`insert`](Self::insert).
     /// **Complexity:** constant.
@@ -68,11 +69,11 @@ where
             if let Some(value) = self.get(key) {
                 return Ok(Some(value));
             }
-            match self.core.flights.join_blocking(hash) {
+            match self.core.flights.join_blocking(hash, || key.to_owned()) {
                 Part::Lead(lead) => break Some(lead),
                 Part::Alone => break None,
                 Part::Wait(flight) => {
-                    if flight.wait() == End::Absent {
+                    if flight.wait() == End::Absent && flight.key.borrow() == key {
                         return Ok(None);
                     }
                 }
@@ -88,7 +89,8 @@ where
     }
 
     /// The same without blocking a thread, on any executor; the future may be dropped at any time, and then the
-    /// next one loads.
+    /// next one loads. One that is neither polled nor dropped keeps the others waiting; so does a load that asks
+    /// for its own key: it waits for itself.
     ///
     /// **Locking, complexity, errors and panics:** as
     /// [`get_or_try_insert_with`](Self::get_or_try_insert_with).
@@ -119,11 +121,12 @@ where
             if let Some(value) = self.get(key) {
                 return Ok(Some(value));
             }
-            match self.core.flights.join(hash) {
+            match self.core.flights.join(hash, || key.to_owned()) {
                 Part::Lead(lead) => break Some(lead),
                 Part::Alone => break None,
                 Part::Wait(flight) => {
-                    if flight.over().await == End::Absent {
+                    let end = flight.clone().over().await;
+                    if end == End::Absent && flight.key.borrow() == key {
                         return Ok(None);
                     }
                 }
@@ -142,7 +145,7 @@ where
     fn settle_load<Q>(
         &self,
         (key, lifetime): (&Q, Lifetime),
-        (lead, fill): (Option<Lead<'_>>, Fill<K, V, S>),
+        (lead, fill): (Option<Lead<'_, K>>, Fill<K, V, S>),
         loaded: Option<V>,
     ) -> Option<V>
     where
@@ -150,8 +153,9 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let Some(value) = loaded else {
-            // Those who have waited would find the same, unless something was put in since.
-            if let Some(lead) = lead.filter(|_| self.peek(key).is_none()) {
+            // Those who have waited would find the same, unless the key was changed since.
+            let is_current = self.core.shard(fill.hash).has_fill(fill.number);
+            if let Some(lead) = lead.filter(|_| is_current && self.peek(key).is_none()) {
                 lead.found_nothing();
             }
             return None;

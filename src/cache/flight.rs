@@ -4,7 +4,8 @@
 //! whose load fails, panics or is given up wakes them all: one of them leads next. So an error is its own
 //! caller's alone, whatever its type.
 //!
-//! J1. At most one leader a key at a time; a key is its hash here, so two keys of one hash wait for each other.
+//! J1. At most one leader a key at a time. Two keys of one hash wait for each other, and what one load came to is
+//!     not told to the other.
 //! J2. Who waits is woken when the leader's token is gone, however that went: it is noted in the flight under its
 //!     lock before the flight leaves the list, and the end is noted there before those who wait are woken.
 
@@ -17,13 +18,19 @@ use std::collections::HashMap;
 use crate::platform::sync::{Arc, Bell, Mutex, may_wait, moment_in, thread};
 
 /// The loads of a cache that are under way.
-#[derive(Default)]
-pub(super) struct Flights {
-    list: Mutex<HashMap<u64, Arc<Flight>>>,
+pub(super) struct Flights<K> {
+    list: Mutex<HashMap<u64, Arc<Flight<K>>>>,
+}
+
+impl<K> Default for Flights<K> {
+    fn default() -> Self {
+        Self { list: Mutex::new(HashMap::new()) }
+    }
 }
 
 /// A load, and who waits for it.
-pub(super) struct Flight {
+pub(super) struct Flight<K> {
+    pub(super) key: K,
     stage: Mutex<Stage>,
     ended: Bell,
     leader: thread::ThreadId,
@@ -46,21 +53,24 @@ pub(super) enum End {
 }
 
 /// What is to be done about a miss.
-pub(super) enum Part<'c> {
-    Lead(Lead<'c>),
-    Wait(Arc<Flight>),
+pub(super) enum Part<'c, K> {
+    Lead(Lead<'c, K>),
+    Wait(Arc<Flight<K>>),
     /// Load without leading: this thread must not wait, or leads already.
     Alone,
 }
 
-impl Flights {
+impl<K> Flights<K> {
     /// Leads the load of a key, or waits for the one who does.
-    pub(super) fn join(&self, hash: u64) -> Part<'_> {
+    pub(super) fn join(&self, hash: u64, key: impl Fn() -> K) -> Part<'_, K> {
+        // The key's `clone` is not called under the lock, and mostly there is nobody to wait for.
+        let key = key();
         let mut list = self.list.lock();
         if let Some(flight) = list.get(&hash) {
             return Part::Wait(flight.clone());
         }
         let flight = Arc::new(Flight {
+            key,
             stage: Mutex::new(Stage::default()),
             ended: Bell::new(),
             leader: thread::current().id(),
@@ -70,8 +80,8 @@ impl Flights {
     }
 
     /// The same for a caller that waits by blocking its thread.
-    pub(super) fn join_blocking(&self, hash: u64) -> Part<'_> {
-        match self.join(hash) {
+    pub(super) fn join_blocking(&self, hash: u64, key: impl Fn() -> K) -> Part<'_, K> {
+        match self.join(hash, key) {
             Part::Wait(flight) if flight.leader == thread::current().id() || !may_wait() => {
                 Part::Alone
             }
@@ -80,7 +90,7 @@ impl Flights {
     }
 }
 
-impl Flight {
+impl<K> Flight<K> {
     /// Blocks until the load is over.
     pub(super) fn wait(&self) -> End {
         let mut stage = self.stage.lock();
@@ -94,27 +104,27 @@ impl Flight {
     }
 
     /// The same without a thread, on any executor.
-    pub(super) fn over(self: Arc<Self>) -> Over {
+    pub(super) fn over(self: Arc<Self>) -> Over<K> {
         Over { flight: self, number: None }
     }
 }
 
 /// The leader's token: the load is over when it is dropped.
-pub(super) struct Lead<'c> {
-    flights: &'c Flights,
+pub(super) struct Lead<'c, K> {
+    flights: &'c Flights<K>,
     hash: u64,
-    flight: Arc<Flight>,
+    flight: Arc<Flight<K>>,
     end: End,
 }
 
-impl Lead<'_> {
+impl<K> Lead<'_, K> {
     /// There is nothing to load, and that may be told.
     pub(super) fn found_nothing(mut self) {
         self.end = End::Absent;
     }
 }
 
-impl Drop for Lead<'_> {
+impl<K> Drop for Lead<'_, K> {
     fn drop(&mut self) {
         let mut list = self.flights.list.lock();
         list.remove(&self.hash);
@@ -133,13 +143,13 @@ impl Drop for Lead<'_> {
 }
 
 /// Waits until a load is over.
-pub(super) struct Over {
-    flight: Arc<Flight>,
+pub(super) struct Over<K> {
+    flight: Arc<Flight<K>>,
     /// Of its waker.
     number: Option<u64>,
 }
 
-impl Future for Over {
+impl<K> Future for Over<K> {
     type Output = End;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<End> {
@@ -166,7 +176,7 @@ impl Future for Over {
     }
 }
 
-impl Drop for Over {
+impl<K> Drop for Over<K> {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let mut stage = self.flight.stage.lock();

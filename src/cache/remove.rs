@@ -112,7 +112,13 @@ where
     {
         let mut contest = None;
         loop {
-            let Some(hold) = self.hold_without_use(key) else { return false };
+            let Some(hold) = self.hold_without_use(key) else {
+                // One whose time is up may yet be found by a reader that took its sample of the clock before.
+                match self.remove_over(key, &mut contest) {
+                    true => return false,
+                    false => continue,
+                }
+            };
             if !f(hold.key(), hold.value()) {
                 return false;
             }
@@ -124,6 +130,27 @@ where
                 Outcome::Removed => return true,
                 Outcome::Over => return false,
                 Outcome::Lost => Contest::lose(&mut contest, &self.core, shard, hash),
+            }
+        }
+    }
+
+    /// Removes a key's session if its time is up; false if it has a live one.
+    fn remove_over<'c, Q>(&'c self, key: &Q, contest: &mut Option<Contest<'c, K, V>>) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let core = &*self.core;
+        let hash = core.hash(key);
+        let shard = core.shard(hash);
+        let same_key = |other: &K| other.borrow() == key;
+        loop {
+            match shard.remove_over(&core.shared, hash.index, same_key) {
+                Ok((is_gone, after)) => {
+                    core.follow_up(shard, after);
+                    return is_gone;
+                }
+                Err(Overtaken) => Contest::lose(contest, core, shard, hash.index),
             }
         }
     }

@@ -24,7 +24,7 @@ where
     /// only if its value was replaced after `f` said no and before it was removed. None is shown
     /// whose time is up. The closure runs outside every lock, on sessions held 128 at a time; it may
     /// call the cache. Not a use of the sessions. If it is overtaken again and again, it takes a turn
-    /// with the key, as [`update`](Self::update) does.
+    /// with the key, as [`update`](Self::update) does. [Fills](Self::begin_fill) under way are superseded.
     ///
     /// **Locking:** one shard at a time, for 128 sessions' work. **Complexity:** linear.
     ///
@@ -44,6 +44,7 @@ where
     /// ```
     pub fn retain(&self, mut f: impl FnMut(&K, &V) -> bool) -> usize {
         let mut removed = 0;
+        self.core.shards.iter().for_each(|shard| shard.supersede_all_fills());
         self.walk(|shard, id, held| {
             let mut contest = None;
             let mut successor;

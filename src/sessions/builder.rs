@@ -130,7 +130,8 @@ impl<P, T> Builder<P, T> {
     /// For how long a session is still found by an id that a new one has taken the place of: for requests
     /// that were sent before the answer with the new one came. By default not at all.
     ///
-    /// A revocation ends all ids of a session at once.
+    /// It holds for log-ins, too: then whoever knows the visitor's id sees the user's session for as long. An id in
+    /// its grace can be neither rotated nor logged in with. A revocation ends all ids of a session at once.
     pub fn rotation_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

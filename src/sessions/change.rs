@@ -5,7 +5,7 @@ use core::hash::Hash;
 use super::id::{PublicId, SessionId};
 use super::life::{Ending, Life, Root};
 use super::refused::{Refusal, Refused};
-use super::session::{Stored, Version};
+use super::session::{Session, Stored, Version};
 use super::{OnAuthenticate, Sessions};
 use crate::error::Rejected;
 use crate::lifetime::Lifetime;
@@ -75,15 +75,20 @@ where
         Ok(id)
     }
 
-    /// Gives a session a new id; `None` if it has ended. Deadlines, data and last use carry over.
+    /// Gives a session a new id; `None` if it has ended, or this is no longer its newest id. Deadlines, data and
+    /// last use carry over.
     ///
-    /// The old id finds the session for the [grace](Builder::rotation_grace), if there is one. An id in its
-    /// grace may itself be rotated: then the session has one more.
+    /// The old id finds the session for the [grace](Builder::rotation_grace), if there is one. It is good for no
+    /// other id: whoever has learned it cannot stay in.
     ///
     /// **Locking and complexity:** as [`Cache::update`].
     pub fn rotate(&self, id: &SessionId) -> Option<SessionId> {
         let new = SessionId::with_public(id.public_id());
-        let is_done = self.change(id, |stored| stored.renamed(&new, self.inner.grace_ns));
+        let digest = id.digest();
+        let is_done = self.change(id, |stored| {
+            let is_newest = stored.is_newest_of(&digest);
+            is_newest.then(|| stored.renamed(&new, self.inner.grace_ns))
+        });
         // Nothing is refused: it weighs what it did. Only a closed cache has none.
         if !is_done.unwrap_or(false) {
             return None;
@@ -104,7 +109,7 @@ where
     ///
     /// [`Refused`] hands the new data back, if it is too heavy; the session keeps the old.
     pub fn update(&self, id: &SessionId, mut f: impl FnMut(&T) -> T) -> Result<bool, Refused<T>> {
-        let changed = self.change(id, |stored| stored.with_data(f(&stored.version.data)));
+        let changed = self.change(id, |stored| Some(stored.with_data(f(&stored.version.data))));
         changed.map_err(|rejected| refused(rejected.value, Refusal::of(rejected.reason)))
     }
 
@@ -112,13 +117,13 @@ where
     fn change(
         &self,
         id: &SessionId,
-        mut f: impl FnMut(&Stored<P, T>) -> Stored<P, T>,
+        mut f: impl FnMut(&Stored<P, T>) -> Option<Stored<P, T>>,
     ) -> Result<bool, Rejected<PublicId, Stored<P, T>>> {
         let digest = id.digest();
         let mut is_known = false;
         let changed = self.inner.cache.update_if(&id.public_id(), |stored| {
             is_known = stored.is_of(&digest);
-            is_known.then(|| f(stored))
+            is_known.then(|| f(stored)).flatten()
         });
         if !is_known {
             let _none = self.known(None);
@@ -136,13 +141,13 @@ where
     ///
     /// # Errors
     ///
-    /// [`Refusal::Ended`], [`Refusal::LimitReached`], or what the cache refuses the session for; it is as it was.
+    /// [`Refusal::Ended`], also for an id that is no longer the newest; [`Refusal::LimitReached`], or what the cache refuses the session for; it is as it was.
     pub fn authenticate(&self, id: &SessionId, principal: P) -> Result<SessionId, Refusal> {
         let inner = &*self.inner;
         let new = SessionId::with_public(id.public_id());
         let (principal, hash) = inner.hashed(Some(principal));
         loop {
-            let session = self.peek(id).ok_or(Refusal::Ended)?;
+            let session = self.peek_newest(id).ok_or(Refusal::Ended)?;
             let before = session.0.life.clone();
             let is_same = before.principal == principal;
             let life = match is_same {
@@ -177,6 +182,12 @@ where
         }
     }
 
+    fn peek_newest(&self, id: &SessionId) -> Option<Session<P, T>> {
+        let digest = id.digest();
+        let stored = self.inner.cache.peek(&id.public_id());
+        self.known(stored.filter(|stored| stored.is_newest_of(&digest)))
+    }
+
     /// Puts the version of a new life, or of the same one, in an entry's place; false if that is no longer as it
     /// was.
     fn bind(
@@ -188,7 +199,7 @@ where
         let inner = &*self.inner;
         let digest = id.digest();
         let bound = inner.cache.update_if(&id.public_id(), |stored| {
-            let is_it = stored.is_of(&digest) && stored.version.life.is(before);
+            let is_it = stored.is_newest_of(&digest) && stored.version.life.is(before);
             let is_wanted = life.is(before) || life.state().counts();
             (is_it && is_wanted).then(|| stored.logged_in(new, inner.grace_ns, (before, life)))
         });
@@ -198,7 +209,7 @@ where
     /// Stores a log-in's version anew, so that look-ups need not ask its life any more. A matter of speed
     /// only: the cache may be closed by now, or the session changed.
     fn settle(&self, id: &SessionId) {
-        let stored = self.change(id, Stored::settled);
+        let stored = self.change(id, |stored| Some(stored.settled()));
         drop(stored);
     }
 }

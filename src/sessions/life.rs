@@ -36,6 +36,8 @@ pub(super) struct Life<P> {
     pub(super) principal: Option<P>,
     /// Of the principal, so that none is asked for it under a lock.
     pub(super) hash: u64,
+    /// When it began: of two lives of a principal that one is older.
+    pub(super) begun_ns: u64,
     state: AtomicU32,
     /// Its place among the principal's; changed under the lock of these.
     pub(super) place: AtomicU32,
@@ -49,6 +51,8 @@ pub(super) enum State {
     /// It has gone on as another principal's.
     Superseded,
     Ended(EndCause),
+    /// Its time was up, and its place was needed before the cache told of it.
+    Over,
     Gone,
 }
 
@@ -57,7 +61,8 @@ const LIVE: u32 = 1;
 const SUPERSEDED: u32 = 2;
 const REVOKED: u32 = 3;
 const LIMIT_REACHED: u32 = 4;
-const GONE: u32 = 5;
+const OVER: u32 = 5;
+const GONE: u32 = 6;
 
 impl State {
     fn of(word: u32) -> Self {
@@ -67,6 +72,7 @@ impl State {
             SUPERSEDED => Self::Superseded,
             REVOKED => Self::Ended(EndCause::Revoked),
             LIMIT_REACHED => Self::Ended(EndCause::LimitReached),
+            OVER => Self::Over,
             _ => Self::Gone,
         }
     }
@@ -90,12 +96,15 @@ impl State {
 pub(super) enum Ending {
     Revoked,
     LimitReached,
+    /// It has come anyway.
+    Over,
 }
 
 impl<P> Life<P> {
     pub(super) fn new(root: Arc<Root>, (principal, hash): (Option<P>, u64)) -> Self {
+        let begun_ns = root.clock.exact_ns();
         let (state, place) = (AtomicU32::new(PENDING), AtomicU32::new(NOWHERE));
-        Self { root, principal, hash, state, place }
+        Self { root, principal, hash, begun_ns, state, place }
     }
 
     pub(super) fn state(&self) -> State {
@@ -130,6 +139,7 @@ impl<P> Life<P> {
         let ended = match ending {
             Ending::Revoked => REVOKED,
             Ending::LimitReached => LIMIT_REACHED,
+            Ending::Over => OVER,
         };
         // In the order in which it passes through them: one that is begun in between is found by the second.
         self.step(PENDING, ended) || self.step(LIVE, ended)

@@ -34,7 +34,7 @@
 //! | --- | --- |
 //! | ASVS 5.0 7.2.2 dynamically generated session tokens | every id is drawn for its session |
 //! | ASVS 7.2.3 at least 128 bits of entropy | 128 bits from the system's generator in the secret half |
-//! | ASVS 7.2.4 a new token on authentication, the old one ends | [`Sessions::authenticate`] |
+//! | ASVS 7.2.4 a new token on authentication, the old one ends | [`Sessions::authenticate`]; at once, unless there is a [grace](Builder::rotation_grace) |
 //! | ASVS 7.3.1 inactivity timeout, 7.3.2 absolute lifetime | [`Builder::time_to_idle`], [`Builder::time_to_live`] |
 //! | ASVS 7.4.1 no use after termination | [`Sessions::revoke`] |
 //! | ASVS 7.4.2 all sessions end when an account is disabled | [`Sessions::revoke_all`] |
@@ -233,7 +233,9 @@ where
 
     /// Ends a life by the application's wish; true if it has, before its time was up.
     fn revoke(&self, life: &Arc<Life<P>>) -> bool {
-        let is_revoked = life.end(Ending::Revoked) && self.discard(life);
+        // Also if another call has ended it and has not come to this: then it is over when this one returns.
+        let is_ended = life.end(Ending::Revoked);
+        let is_revoked = self.discard(life) && is_ended;
         if is_revoked {
             // Relaxed: a figure.
             self.book.revoked.fetch_add(1, Ordering::Relaxed);

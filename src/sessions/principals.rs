@@ -116,11 +116,11 @@ impl<P: Eq> Principals<P> {
             shard.lives_of(life.hash, principal).len() < limit
         };
         if let Some(limit) = self.limit.filter(|&limit| !has_place(&shard, limit)) {
-            shard.remove_where(life.hash, principal, |life| match life.state() {
-                State::Live => is_over(life),
-                State::Superseded => true,
-                _ => false,
-            });
+            shard.remove_where(life.hash, principal, |life| life.state() == State::Superseded);
+            // A reader may still find one whose time is up: it leaves like any other.
+            for life in shard.lives_of(life.hash, principal) {
+                let _ended = life.state() == State::Live && is_over(life) && life.end(Ending::Over);
+            }
             if !has_place(&shard, limit) {
                 return Err(shard.make_place(life.hash, principal, limit));
             }
@@ -146,16 +146,17 @@ impl<P: Eq> Principals<P> {
         life.leave()
     }
 
-    /// Ends all of a principal's lives but those that `is_kept`; gives those that this call has ended.
+    /// Ends all of a principal's lives but those that `is_kept`. Gives those whose entries have to leave the cache,
+    /// each with whether this call has ended it: another one may have and not come to the rest.
     pub(super) fn end_all(
         &self,
         hash: u64,
         principal: &P,
         is_kept: impl Fn(&Life<P>) -> bool,
-    ) -> Vec<Arc<Life<P>>> {
+    ) -> Vec<(Arc<Life<P>>, bool)> {
         let shard = self.shard(hash).lock();
-        let lives = shard.lives_of(hash, principal).iter();
-        lives.filter(|life| !is_kept(life) && life.end(Ending::Revoked)).cloned().collect()
+        let lives = shard.lives_of(hash, principal).iter().filter(|life| !is_kept(life));
+        lives.map(|life| (life.clone(), life.end(Ending::Revoked))).collect()
     }
 
     /// A principal's lives that are pending or live.
@@ -223,7 +224,7 @@ impl<P: Eq> Shard<P> {
         let leaving = || lives.iter().filter(|life| !life.state().counts()).cloned();
         let mut by_limit = 0;
         if on_limit == OnLimit::RevokeOldest && leaving().next().is_none() {
-            let oldest = lives.iter().min_by_key(|life| life.root.created_ns);
+            let oldest = lives.iter().min_by_key(|life| life.begun_ns);
             let is_ended = oldest.is_some_and(|oldest| oldest.end(Ending::LimitReached));
             by_limit = u64::from(is_ended);
         }
@@ -233,8 +234,10 @@ impl<P: Eq> Shard<P> {
 
     fn insert(&mut self, life: Arc<Life<P>>) {
         let principal = life.principal.as_ref().expect("only those with a principal are in");
+        // First the principal's `Eq`, which may panic.
+        let known = self.table.find_mut(life.hash, is_of(principal));
         self.lives += 1;
-        if let Some(lives) = self.table.find_mut(life.hash, is_of(principal)) {
+        if let Some(lives) = known {
             lives.push(life);
             return;
         }

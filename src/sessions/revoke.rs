@@ -5,7 +5,7 @@ use core::hash::{BuildHasher, Hash};
 use super::Sessions;
 use super::id::{PublicId, SessionId};
 use super::life::Life;
-use crate::platform::sync::Ordering;
+use crate::platform::sync::{Arc, Ordering};
 
 impl<P, T> Sessions<P, T>
 where
@@ -46,7 +46,8 @@ where
         let inner = &*self.inner;
         let hash = inner.hasher.hash_one(principal);
         let ended = inner.principals.end_all(hash, principal, is_kept);
-        let revoked = ended.iter().filter(|life| inner.discard(life)).count();
+        let discard = |(life, is_own): &&(Arc<Life<P>>, bool)| inner.discard(life) && *is_own;
+        let revoked = ended.iter().filter(discard).count();
         // Relaxed: a figure.
         inner.book.revoked.fetch_add(revoked as u64, Ordering::Relaxed);
         revoked
@@ -66,6 +67,8 @@ where
     /// **Locking and complexity:** as [`Cache::retain`].
     pub fn revoke_everyone(&self) -> usize {
         let revoked = self.inner.cache.retain(|_, _| false);
+        // What was over, and a reader may still have found.
+        self.inner.cache.clear();
         // Relaxed: a figure.
         self.inner.book.revoked.fetch_add(revoked as u64, Ordering::Relaxed);
         revoked

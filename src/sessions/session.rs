@@ -51,6 +51,11 @@ impl<P, T> Stored<P, T> {
         (self.digest.is(digest) || self.is_graced(digest)) && self.is_served()
     }
 
+    /// The same, and the id is the newest.
+    pub(super) fn is_newest_of(&self, digest: &Digest) -> bool {
+        self.digest.is(digest) && self.is_served()
+    }
+
     /// Whether it may be served while it is in the cache.
     #[inline]
     pub(super) fn is_served(&self) -> bool {
@@ -227,7 +232,6 @@ impl<P, T> fmt::Debug for Session<P, T> {
 }
 
 /// A row of a user's device list; see [`Sessions::sessions_of`](super::Sessions::sessions_of).
-#[derive(Clone)]
 #[non_exhaustive]
 pub struct SessionInfo<P, T> {
     /// What names it, for the button that ends it.
@@ -242,6 +246,12 @@ pub struct SessionInfo<P, T> {
     pub expires_in: Expiry,
     /// Its data: the application's own words for the device.
     pub data: Session<P, T>,
+}
+
+impl<P, T> Clone for SessionInfo<P, T> {
+    fn clone(&self) -> Self {
+        Self { data: self.data.clone(), ..*self }
+    }
 }
 
 impl<P, T> fmt::Debug for SessionInfo<P, T> {

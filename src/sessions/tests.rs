@@ -250,14 +250,15 @@ fn rotation_in_a_full_cache_that_rejects_keeps_room_deadline_and_data() {
 }
 
 #[test]
-fn each_id_has_its_own_grace() {
+fn each_id_has_its_own_grace_and_leads_to_no_other() {
     let (clock, builder) = manual();
     let builder = builder.rotation_grace(10 * SECOND).time_to_live(MINUTE);
     let sessions: Few = builder.build().unwrap();
     let first = sessions.create(1).unwrap();
     let second = sessions.rotate(&first).unwrap();
     clock.advance(6 * SECOND);
-    let third = sessions.rotate(&first).unwrap();
+    assert!(sessions.rotate(&first).is_none() && sessions.authenticate(&first, "eve").is_err());
+    let third = sessions.authenticate(&second, "ada").unwrap();
     for id in [&first, &second, &third] {
         assert!(sessions.get(id).is_some());
     }
@@ -484,6 +485,44 @@ fn two_rotations_at_once_leave_one_session() {
     }
 }
 
+/// One that comes while another one is at it returns no sooner than the sessions are over.
+#[test]
+fn a_second_revocation_waits_for_the_first_ones_ends() {
+    let sessions = Sessions::<u64, u64>::builder().max_entries(10_000).build().unwrap();
+    for _ in 0..20 {
+        let ids: Vec<_> = (0..2_000).map(|_| sessions.create_for(7, 0).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    sessions.revoke_all(&7);
+                    assert!(ids.iter().all(|id| sessions.peek(id).is_none()), "S3");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn the_end_of_one_may_revoke_the_others() {
+    let slot = Arc::new(Mutex::new(None::<(Sessions<u64, u64>, Vec<SessionId>)>));
+    let own = slot.clone();
+    let sessions = Sessions::<u64, u64>::builder()
+        .max_entries(10_000)
+        .on_end(move |_| {
+            let others = own.lock().unwrap().clone();
+            if let Some((sessions, ids)) = others {
+                ids.iter().for_each(|id| _ = sessions.revoke(id));
+            }
+        })
+        .build()
+        .unwrap();
+    let ids: Vec<_> = (0..1_000).map(|_| sessions.create_for(7, 0).unwrap()).collect();
+    *slot.lock().unwrap() = Some((sessions.clone(), ids[900..].to_vec()));
+    sessions.revoke_all(&7);
+    slot.lock().unwrap().take();
+    assert!(ids.iter().all(|id| sessions.peek(id).is_none()));
+}
+
 /// Data's destructor, and `on_end`, may call the sessions.
 #[test]
 fn user_code_may_call_the_sessions() {
@@ -581,7 +620,7 @@ fn sixty_thousand_steps_agree_with_a_list() {
             (0 | 1, _) => {
                 let principal = (draw(3) > 0).then(|| draw(6));
                 order += 1;
-                // The oldest is known by the time of its creation.
+                // The oldest is known by the time of its beginning.
                 clock.advance(Duration::from_nanos(1));
                 if let Some(principal) = principal {
                     limit(&mut rows, &mut dead, principal);
@@ -596,22 +635,29 @@ fn sixty_thousand_steps_agree_with_a_list() {
             }
             (2, Some(at)) => {
                 let principal = draw(6);
-                let id = rows[at].ids[draw(rows[at].ids.len() as u64) as usize].0.clone();
+                let id = rows[at].ids.last().expect("it has one").0.clone();
                 let mut row = rows.remove(at);
                 if row.principal != Some(principal) {
                     limit(&mut rows, &mut dead, principal);
+                    // It is this principal's from now on.
+                    clock.advance(Duration::from_nanos(1));
+                    order += 1;
+                    row.order = order;
                 }
                 let new = sessions.authenticate(&id, principal).unwrap();
                 let current = row.ids.iter_mut().find(|(_, until)| *until == u64::MAX);
                 current.expect("it has one").1 = now + GRACE;
                 row.ids.push((new, u64::MAX));
+                if row.ids.len() > 9 {
+                    dead.push(row.ids.remove(0).0);
+                }
                 row.principal = Some(principal);
                 (row.absolute, row.idle) = (now + LIVE, now + IDLE);
                 rows.push(row);
             }
             (3, Some(at)) => {
                 let row = &mut rows[at];
-                let id = row.ids[draw(row.ids.len() as u64) as usize].0.clone();
+                let id = row.ids.last().expect("it has one").0.clone();
                 let new = sessions.rotate(&id).unwrap();
                 let current = row.ids.iter_mut().find(|(_, until)| *until == u64::MAX);
                 current.expect("it has one").1 = now + GRACE;

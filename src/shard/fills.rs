@@ -76,6 +76,19 @@ impl<K, V> Shard<K, V> {
         number
     }
 
+    /// Whether a fill has not been superseded.
+    pub(crate) fn has_fill(&self, number: u64) -> bool {
+        self.state.lock().has_fill(number)
+    }
+
+    /// All keys are judged: what is under way would come too late.
+    pub(crate) fn supersede_all_fills(&self) {
+        let mut state = self.state.lock();
+        if state.gate != Gate::Open {
+            state.supersede_all_fills();
+        }
+    }
+
     /// A fill is given up.
     pub(crate) fn end_fill(&self, number: u64) {
         let mut state = self.state.lock();

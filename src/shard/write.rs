@@ -266,6 +266,26 @@ impl<K, V> Shard<K, V> {
         Ok(((!is_over).then_some(hold), after))
     }
 
+    /// Removes a key's session if its time is up; false if it has a live one.
+    pub(crate) fn remove_over(
+        &self,
+        shared: &Shared<K, V>,
+        hash: u32,
+        same_key: impl Fn(&K) -> bool,
+    ) -> Result<(bool, After), Overtaken> {
+        let (mut session, hold) = self.open_at(shared, hash, same_key)?;
+        if session.state.gate != Gate::Open {
+            session.state.supersede_fills(hash, None);
+        }
+        let Some(hold) = hold else { return Ok((true, session.close())) };
+        let is_over = hold.judge().cause_at(shared.clock.exact_ns()).is_some();
+        if is_over {
+            let _due = session.take_out(hold.record(), RemovalCause::Removed);
+        }
+        let after = session.close();
+        Ok((is_over, after))
+    }
+
     /// Removes this very entry, and no other one of its key.
     pub(crate) fn remove_held(&self, shared: &Shared<K, V>, held: &Held<K, V>) -> (Outcome, After) {
         let mut session = self.open(shared);

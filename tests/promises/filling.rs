@@ -28,7 +28,9 @@ fn found(value: u64) -> io::Result<Option<u64>> {
 #[test]
 fn fill_is_superseded_by_what_changes_its_key() {
     type Change = fn(&Few);
-    let changes: [(&str, Change); 8] = [
+    let changes: [(&str, Change); 10] = [
+        ("retain", |cache| assert_eq!(cache.retain(|_, _| false), 0)),
+        ("remove_if", |cache| assert!(!cache.remove_if(&1, |_, _| true))),
         ("insert", |cache| cache.insert(1, 9).expect("it fits")),
         ("insert and discard", |cache| {
             cache.insert(1, 9).expect("it fits");
@@ -69,7 +71,6 @@ fn fill_is_not_superseded_by_what_leaves_its_key_alone() {
     clock.advance(Duration::from_secs(1));
     cache.reap();
     (4..8).for_each(|key| cache.insert(key, key).expect("others are evicted"));
-    assert_eq!(cache.retain(|_, _| false), 2);
     // Its lifetime begins when it is complete.
     assert_eq!(fill.complete(7, life().live(Duration::from_secs(5))).expect("it is in"), 7);
     assert_eq!(cache.expires_in(&1), Some(Expiry::In(Duration::from_secs(5))));
@@ -190,6 +191,32 @@ fn nothing_is_not_kept_and_is_loaded_once_for_those_who_wait() {
     assert!(first < 8, "{first}");
     let loaded = cache.get_or_try_insert_with(&1, life(), || found(7)).expect("it loads");
     assert_eq!((loaded, cache.len()), (Some(7), 1));
+}
+
+/// A row is written, and the key invalidated, while the one before is looked for in vain.
+#[test]
+fn nothing_is_not_told_to_who_asks_after_a_change() {
+    let cache = few();
+    let (is_inside, may_end) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| {
+            let load = || {
+                is_inside.wait();
+                may_end.wait();
+                io::Result::Ok(None)
+            };
+            cache.get_or_try_insert_with(&1, life(), load).expect("it loads")
+        });
+        is_inside.wait();
+        assert!(!cache.discard(&1));
+        let later = scope
+            .spawn(|| cache.get_or_try_insert_with(&1, life(), || found(7)).expect("it loads"));
+        // So that it waits, mostly; what it is told must be right in any case.
+        thread::sleep(Duration::from_millis(20));
+        may_end.wait();
+        assert_eq!(leader.join().expect("it ends"), None);
+        assert_eq!(later.join().expect("it ends"), Some(7));
+    });
 }
 
 #[test]

@@ -11,14 +11,14 @@ fn loom_one_leads_and_the_other_is_woken() {
     let seen = Seen::new(["the other waited", "both led, one after the other"]);
     let notes = seen.clone();
     check(Preemptions(3), Complete, move || {
-        let flights = Arc::new(Flights::default());
+        let flights = Arc::new(Flights::<u32>::default());
         let leading = Arc::new(AtomicU64::new(0));
         let ask = || {
             let (flights, leading) = (flights.clone(), leading.clone());
             move || {
                 let mut has_waited = false;
                 loop {
-                    match flights.join(7) {
+                    match flights.join(7, || 7) {
                         Part::Lead(lead) => {
                             // Relaxed, both: the list's lock orders them.
                             let others = leading.fetch_add(1, Ordering::Relaxed);
