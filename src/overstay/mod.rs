@@ -46,6 +46,7 @@ pub use handle::Handle;
 pub use report::{Holder, Overstays};
 pub use tracked::{Tracked, WeakTracked};
 
+#[allow(unused_imports, reason = "for what features build on a cache")]
 pub(crate) use handle::sealed::Held;
 pub(crate) use roll::{LOOK_NS, Roll, Watch};
 
