@@ -18,7 +18,7 @@ where
 {
     /// Creates a session of nobody's.
     ///
-    /// **Locking and complexity:** as [`Cache::insert`].
+    /// **Locking and complexity:** as [`Cache::insert`](crate::Cache::insert).
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ where
 
     /// Creates a session of a principal's, who has just proved who it is.
     ///
-    /// **Locking:** as [`Cache::insert`], and before that the principal's part of the index. `P`'s `Eq` is
+    /// **Locking:** as [`Cache::insert`](crate::Cache::insert), and before that the principal's part of the index. `P`'s `Eq` is
     /// called under that lock, and must not call these sessions. **Complexity:** constant.
     ///
     /// # Errors
@@ -78,10 +78,10 @@ where
     /// Gives a session a new id; `None` if it has ended, or this is no longer its newest id. Deadlines, data and
     /// last use carry over.
     ///
-    /// The old id finds the session for the [grace](Builder::rotation_grace), if there is one. It is good for no
+    /// The old id finds the session for the [grace](super::Builder::rotation_grace), if there is one. It is good for no
     /// other id: whoever has learned it cannot stay in.
     ///
-    /// **Locking and complexity:** as [`Cache::update`].
+    /// **Locking and complexity:** as [`Cache::update`](crate::Cache::update).
     pub fn rotate(&self, id: &SessionId) -> Option<SessionId> {
         let new = SessionId::with_public(id.public_id());
         let digest = id.digest();
@@ -103,7 +103,7 @@ where
     /// The closure runs outside every lock, and again if another call has changed the session meanwhile.
     /// Not a use of the session.
     ///
-    /// **Locking and complexity:** as [`Cache::update`].
+    /// **Locking and complexity:** as [`Cache::update`](crate::Cache::update).
     ///
     /// # Errors
     ///
@@ -134,7 +134,7 @@ where
     /// Logs a principal in: binds a session to it and gives it a new id, in one step. The principal has just proved
     /// who it is.
     ///
-    /// The time to live begins anew, or not; see [`Builder::on_authenticate`]. A use of the session. A session
+    /// The time to live begins anew, or not; see [`Builder::on_authenticate`](super::Builder::on_authenticate). A use of the session. A session
     /// that is another principal's becomes this one's.
     ///
     /// **Locking:** as [`create_for`](Self::create_for). **Complexity:** constant.

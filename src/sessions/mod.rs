@@ -1,6 +1,6 @@
 //! Sessions: who is logged in, on which devices and since when; end them all now; at most three each.
 //!
-//! A [`Cache`](crate::Cache) frees entries on time. A service thinks in sessions, which have an id that is a secret, often
+//! A [`Cache`] frees entries on time. A service thinks in sessions, which have an id that is a secret, often
 //! a *principal*, whose they are, and which end by log-out, by a limit, or all at once. [`Sessions`] is a
 //! cache whose entries are sessions:
 //!

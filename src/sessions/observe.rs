@@ -59,7 +59,7 @@ where
     /// Figures since the beginning, and of now.
     ///
     /// **Locking:** each shard in turn, each part of the index. **Complexity:** that of
-    /// [`Cache::stats`].
+    /// [`Cache::stats`](crate::Cache::stats).
     #[must_use]
     pub fn stats(&self) -> SessionStats {
         let inner = &*self.inner;
@@ -132,12 +132,12 @@ where
         self.len() == 0
     }
 
-    /// Frees what has expired, without a reaper's thread; as [`Cache::reap`].
+    /// Frees what has expired, without a reaper's thread; as [`Cache::reap`](crate::Cache::reap).
     pub fn reap(&self) -> usize {
         self.inner.cache.reap()
     }
 
-    /// Ends all sessions, and takes none in any more; as [`Cache::close`].
+    /// Ends all sessions, and takes none in any more; as [`Cache::close`](crate::Cache::close).
     pub fn close(&self) {
         self.inner.cache.close();
     }

@@ -14,7 +14,7 @@ where
 {
     /// Ends a session; false if it had ended. When it returns, the session is served no more.
     ///
-    /// **Locking and complexity:** as [`Cache::remove_if`], and its principal's part of the index.
+    /// **Locking and complexity:** as [`Cache::remove_if`](crate::Cache::remove_if), and its principal's part of the index.
     pub fn revoke(&self, id: &SessionId) -> bool {
         loop {
             let Some(session) = self.peek(id) else { return false };
@@ -64,7 +64,7 @@ where
 
     /// Ends all sessions, of everyone; gives how many.
     ///
-    /// **Locking and complexity:** as [`Cache::retain`].
+    /// **Locking and complexity:** as [`Cache::retain`](crate::Cache::retain).
     pub fn revoke_everyone(&self) -> usize {
         let revoked = self.inner.cache.retain(|_, _| false);
         // What was over, and a reader may still have found.
