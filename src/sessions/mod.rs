@@ -16,7 +16,7 @@
 //! A session's entry keeps its key, the public half of the id, for as long as it lives. A new id, a log-in and an update
 //! each put another *version* in the entry's place, as one step of the cache: with its room, its deadlines
 //! and its last use, in a full cache too, and so that each look-up finds the one or the other. What all
-//! versions share is the [`Life`](life), whose state decides whether any of them is served. Whoever ends a
+//! versions share is the *life*, whose state decides whether any of them is served. Whoever ends a
 //! session ends its life; a save that comes later changes nothing any more.
 //!
 //! | promise | kept by |
