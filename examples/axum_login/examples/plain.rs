@@ -28,10 +28,15 @@ async fn page(State(users): State<Users>, headers: HeaderMap) -> Response {
     format!("Hello {user}, you are logged in on\n{devices}").into_response()
 }
 
+#[derive(serde::Deserialize)]
+struct LogIn {
+    name: String,
+}
+
 async fn log_in(
     State(users): State<Users>,
     headers: HeaderMap,
-    Form([(_, name)]): Form<[(String, String); 1]>,
+    Form(LogIn { name }): Form<LogIn>,
 ) -> Result<impl IntoResponse, StatusCode> {
     let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let id = users
