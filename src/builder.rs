@@ -171,7 +171,7 @@ impl<K, V, S> Builder<K, V, S> {
     ///
     /// - once that of all caches with [`GiveBack::Auto`] has fallen by a sixteenth of its peak, and by
     ///   this proportion 16 MiB of the process's resident memory may have been theirs, at 64 KiB each at
-    ///   most;
+    ///   most; a cache's fall counts from 64 sessions on;
     /// - when the fall is over, that is, when nothing that is due and nothing removed still waits and
     ///   the last second added less than a sixty-fourth to it, or 30 s after it began;
     /// - at least 5 s, and five times as long as the last one took, after the last one. From the second

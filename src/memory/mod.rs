@@ -8,7 +8,8 @@
 //!
 //! B1. *Worth it*: since the last time, the population of all caches that are given back for in the
 //!     same way has fallen by a sixteenth of its peak, and by this proportion 16 MiB of resident memory
-//!     may have been theirs, at 64 KiB each at most. A thousand small caches are as much as a large one.
+//!     may have been theirs, at 64 KiB each at most. A thousand small caches are as much as a large one; what one of them has
+//!     lost counts from 64 sessions on.
 //! B2. *Calm*: nothing that is due and no garbage waits, and in the last second the fall has grown
 //!     by less than a sixty-fourth; or 30 s have passed since B1 came true, for a long
 //!     decline has no calm.

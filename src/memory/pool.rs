@@ -21,6 +21,8 @@ pub(super) struct Share {
     round: u64,
     /// In this round.
     peak: u64,
+    /// What of that is in the pool's.
+    counted: u64,
     /// At the last look.
     now: u64,
     is_unclean: bool,
@@ -32,16 +34,19 @@ impl Pool {
     pub(super) fn enter(&mut self, share: &mut Share, own: Population) {
         if share.round != self.round {
             // What had left by the last look belongs to the rounds before.
-            share.peak = share.now;
-            self.peak += share.peak;
+            (share.peak, share.counted) = (share.now, share.now);
+            self.peak += share.counted;
             self.now += share.now;
             share.round = self.round;
         }
         let peak = share.peak.max(own.peak).max(own.now);
-        self.peak += peak - share.peak;
+        let has_fallen = peak - own.now >= LEAST_FALL;
+        let counted = if has_fallen { peak } else { own.now };
+        self.peak = self.peak - share.counted + counted;
         self.now = self.now - share.now + own.now;
         self.unclean = self.unclean + u64::from(!own.is_clean) - u64::from(share.is_unclean);
-        *share = Share { round: self.round, peak, now: own.now, is_unclean: !own.is_clean };
+        let (round, is_unclean) = (self.round, !own.is_clean);
+        *share = Share { round, peak, counted, now: own.now, is_unclean };
     }
 
     pub(super) fn population(&self) -> Population {
@@ -55,3 +60,7 @@ impl Pool {
         self.decline = Decline::default();
     }
 }
+
+/// Of thousands of caches with a few sessions each that come and go, the peaks are never all at one time.
+/// What one of them falls by less than this is no fall.
+const LEAST_FALL: u64 = 64;

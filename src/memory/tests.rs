@@ -200,6 +200,9 @@ fn a_round_leaves_nothing_of_the_rounds_before_and_forgets_no_fall_after() {
     pool.begin_round();
     pool.enter(&mut busy, Population { peak: 0, now: 5, is_clean });
     assert_eq!((pool.population().peak, pool.population().now), (5, 5));
+    // A few that come and go are no fall.
+    pool.enter(&mut busy, Population { peak: 40, now: 5, is_clean });
+    assert_eq!((pool.population().peak, pool.population().now), (5, 5));
     // It has looked last when there were 700, all of which have left since.
     pool.enter(&mut idle, Population { peak: 0, now: 0, is_clean: false });
     assert_eq!((pool.population().peak, pool.population().now), (705, 5));
