@@ -6,8 +6,9 @@
 //!
 //! J1. At most one leader a key at a time. Two keys of one hash wait for each other, and what one load came to is
 //!     not told to the other.
-//! J2. Who waits is woken when the leader's token is gone, however that went: it is noted in the flight under its
-//!     lock before the flight leaves the list, and the end is noted there before those who wait are woken.
+//! J2. Who waits is woken when the leader's token is gone, however that went. The flight leaves the list first, so
+//!     that who comes later leads; then its end is noted under its lock, and those who wait are woken. One who
+//!     found it in the list before takes that lock before it waits, and sees the end or is woken.
 
 use core::future::Future;
 use core::pin::Pin;

@@ -5,7 +5,7 @@ use core::hash::Hash;
 use core::time::Duration;
 
 use super::id::PublicId;
-use super::life::Life;
+use super::life::{Life, Root};
 use super::principals::Principals;
 use super::session::{EndCause, Session, SessionEnd, Stored, Version};
 use super::{Book, Inner, OnAuthenticate, OnLimit, Sessions};
@@ -184,7 +184,7 @@ impl<P: Send + Sync + 'static, T: Send + Sync + 'static> Builder<P, T> {
     }
 
     /// Counts what the cache and these sessions take themselves in each session's weight, which must be in
-    /// bytes: some 400 and the size of `P`. What the principal has on the heap is for the weigher.
+    /// bytes: the cache's 192, and for a session the sizes of its parts and of `P`. What the principal has on the heap is for the weigher.
     ///
     /// As [`sundown::Builder::count_overhead`](crate::Builder::count_overhead).
     pub fn count_overhead(mut self) -> Self {
@@ -262,9 +262,10 @@ where
 
 /// What a version, a life and a place among the principal's take, with the allocator's headers.
 fn own_bytes<P, T>() -> u64 {
-    const HEADERS: usize = 3 * 24;
+    const HEADERS: usize = 4 * 24;
     const PLACE: usize = 64;
-    (size_of::<Version<P, T>>() + size_of::<Life<P>>() + HEADERS + PLACE) as u64
+    let parts = size_of::<Version<P, T>>() + size_of::<Life<P>>() + size_of::<Root>();
+    (parts + HEADERS + PLACE) as u64
 }
 
 fn end_of<P: Clone, T>(version: Arc<Version<P, T>>, cause: EndCause) -> SessionEnd<P, T> {

@@ -3,7 +3,7 @@
 
 use super::OnLimit;
 use super::id::{PublicId, SessionId};
-use super::life::{Ending, Life, Root};
+use super::life::{Ending, Life, Root, State};
 use super::principals::{NoPlace, Principals};
 use crate::platform::clock::{Clock, ManualClock};
 use crate::platform::loom_tests::Depth::{Complete, Preemptions};
@@ -48,7 +48,8 @@ impl Scene {
     fn discard(&self, ended: &Arc<Life<u32>>) -> bool {
         let mut entry = self.entry.lock();
         let is_it = entry.as_ref().is_some_and(|(life, before)| {
-            life.is(ended) || before.as_ref().is_some_and(|before| before.is(ended))
+            let is_before = before.as_ref().is_some_and(|before| before.is(ended));
+            life.is(ended) || is_before && ended.state() != State::Superseded
         });
         if is_it {
             *entry = None;
@@ -99,8 +100,9 @@ fn loom_end_of_a_session_against_its_log_in() {
         let (other, ended) = (scene.clone(), first.clone());
         let end = move || {
             let has_ended = ended.end(Ending::Revoked);
+            // As `Inner::revoke` does, also where the life was not this call's to end.
+            other.discard(&ended);
             if has_ended {
-                other.discard(&ended);
                 assert!(other.served().is_none(), "S3: it is served after its end");
             }
             has_ended

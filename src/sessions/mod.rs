@@ -68,7 +68,7 @@ use crate::cache::Cache;
 use crate::platform::clock::Clock;
 use crate::platform::hasher::RandomState;
 use crate::platform::sync::{Arc, AtomicU64, Ordering};
-use life::{Ending, Life};
+use life::{Ending, Life, State};
 use principals::{NoPlace, Principals};
 use session::Stored;
 
@@ -224,8 +224,9 @@ where
     fn discard(&self, life: &Arc<Life<P>>) -> bool {
         let is_removed = self.cache.remove_if(life.public(), |_, stored| {
             let version = &*stored.version;
-            let before = version.before.as_ref();
-            version.life.is(life) || before.is_some_and(|before| before.is(life))
+            let is_before = version.before.as_ref().is_some_and(|before| before.is(life));
+            // One that has gone on is the new principal's to end.
+            version.life.is(life) || is_before && life.state() != State::Superseded
         });
         self.principals.leave(life);
         is_removed

@@ -175,7 +175,7 @@ impl SundownActixStore {
     ///
     /// An [`on_removal`](crate::Builder::on_removal) sees the cause
     /// [`Evicted`](crate::RemovalCause::Evicted) for such an eviction; [`Stats`](crate::Stats) counts it
-    /// under `removed`. An anonymous session costs about 100 bytes more.
+    /// under `removed`. An anonymous session has its key in a cache of its own as well.
     ///
     /// # Errors
     ///
