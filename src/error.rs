@@ -187,6 +187,8 @@ pub enum BuildError {
     ReaperStack(usize),
     /// `max_per_principal` of sessions is zero.
     ZeroPrincipalLimit,
+    /// A store has a `max_per_principal` and no `principal`.
+    NoPrincipal,
     /// `rotation_grace` of sessions is as long as a lifetime, or longer.
     OverlongGrace(Duration),
     /// The reaper's thread could not be started.
@@ -242,6 +244,9 @@ impl fmt::Display for BuildError {
             Self::ZeroPrincipalLimit => f.write_str(
                 "a limit of zero lets nobody log in: set max_per_principal to at least 1, or leave it \
                  unset",
+            ),
+            Self::NoPrincipal => f.write_str(
+                "a limit for each principal needs a way to tell whose a session is: set principal",
             ),
             Self::OverlongGrace(given) => write!(
                 f,

@@ -357,17 +357,21 @@ where
     K2: Hash + Eq + Send + Sync + 'static,
     V2: Send + Sync + 'static,
 {
+    remembering(builder, most).build()
+}
+
+/// Sets up a small cache of what is known for [`MEMORY_AGE`].
+pub(super) fn remembering<K, V, K2, V2>(builder: &Builder<K, V>, most: usize) -> Builder<K2, V2> {
     Cache::builder()
         .max_entries(most)
         .time_to_live(MEMORY_AGE)
         .clock(builder.clock.clone())
         .reaper(builder.reaper)
         .give_back(GiveBack::Never)
-        .build()
 }
 
 /// As many deletions as the cache has sessions, so that one full of log-outs is remembered.
-fn most_ends<K, V>(builder: &Builder<K, V>) -> usize {
+pub(super) fn most_ends<K, V>(builder: &Builder<K, V>) -> usize {
     builder.max_entries.unwrap_or(0).max(LEAST_ENDS)
 }
 

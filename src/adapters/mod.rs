@@ -8,8 +8,8 @@
 //!   tower_sessions/  actix_session/  poem  saysion     one framework each
 //!        └──────────────┬──────────────┴─────┘
 //!                     keeper                           create, save, load, end
-//!   ┌───────┬─────┬──┴─────┬────────┬────────┐
-//! descent  room  anonymous lifespan notice refusal
+//!   ┌───────┬──────┬───┴──┬────────┬───────┬───────┐
+//! descent  room  anonymous roster lifespan notice refusal
 //!   └─ merge
 //! ```
 
@@ -59,4 +59,6 @@ for_stores! {
     mod notice;
     mod refusal;
     mod room;
+    mod roster;
+    mod setup;
 }

@@ -127,7 +127,7 @@ impl SundownPoemStorage {
             (size_of::<SessionState>() + table_bytes(state) + owned.sum::<usize>()) as u64
         });
         let seen = Arc::new(Seen::of(&builder)?);
-        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns())?), seen })
+        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns(), None)?), seen })
     }
 
     /// Lets anonymous sessions take half of the cache at most: they make room for each other, and a storm

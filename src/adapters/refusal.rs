@@ -19,6 +19,10 @@ pub(super) enum Refusal {
     /// The id is none that the store could have made.
     #[cfg(any(feature = "actix-session-0_11", feature = "poem-3", feature = "saysion-0_2"))]
     Malformed,
+    /// Its principal has as many sessions as allowed.
+    LimitReached,
+    /// Its principal is no name.
+    LongPrincipal,
     /// The cache does not take the session.
     NotTaken(Reason),
 }
@@ -26,7 +30,7 @@ pub(super) enum Refusal {
 impl Refusal {
     /// How many kinds of refusals are reported to an operator.
     #[cfg(feature = "tracing")]
-    pub(super) const KINDS: usize = 9;
+    pub(super) const KINDS: usize = 11;
 
     /// The refusal's place in an array that has one for each kind.
     #[cfg(feature = "tracing")]
@@ -43,6 +47,8 @@ impl Refusal {
             Self::NotTaken(Reason::TooHeavy) => 6,
             Self::NotTaken(Reason::Absent) => 7,
             Self::NotTaken(Reason::Closed) => 8,
+            Self::LimitReached => 9,
+            Self::LongPrincipal => 10,
         }
     }
 }
@@ -71,6 +77,8 @@ impl fmt::Display for Refusal {
             Self::Taken => "the session's id is taken by a live session",
             #[cfg(any(feature = "actix-session-0_11", feature = "poem-3", feature = "saysion-0_2"))]
             Self::Malformed => "the session's id does not have the form of this store's ids",
+            Self::LimitReached => "the session's principal has as many sessions as allowed",
+            Self::LongPrincipal => "the session's principal is longer than 1,024 bytes",
             Self::NotTaken(reason) => return write!(f, "session not taken: {reason}"),
         })
     }

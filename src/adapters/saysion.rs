@@ -124,7 +124,7 @@ impl SundownSaysionStore {
         let builder = weighed_in_bytes(builder, |state: &SessionState| {
             (size_of::<SessionState>() + strings_bytes(&state.data)) as u64
         });
-        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns())?) })
+        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns(), None)?) })
     }
 
     /// Lets anonymous sessions take half of the cache at most: they make room for each other, and a storm

@@ -4,8 +4,8 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
-use super::Cache;
 use super::core::Core;
+use super::{Cache, WeakCache};
 use crate::index::{Entry, Use};
 use crate::lifetime::Expiry;
 use crate::platform::clock::NEVER_NS;
@@ -260,11 +260,7 @@ where
     where
         Q: Hash + ?Sized,
     {
-        let core = &*self.core;
-        let hash = core.hash(key);
-        let shard = core.shard(hash);
-        shard.index().prefetch(hash.index);
-        Probe { core, shard, hash: hash.index }
+        self.core.probe(key)
     }
 
     #[inline]
@@ -274,6 +270,33 @@ where
         } else {
             self.core.tally.miss(pin.stripe());
         }
+    }
+}
+
+impl<K, V, S: BuildHasher> Core<K, V, S> {
+    #[inline]
+    fn probe<Q>(&self, key: &Q) -> Probe<'_, K, V, S>
+    where
+        Q: Hash + ?Sized,
+    {
+        let hash = self.hash(key);
+        let shard = self.shard(hash);
+        shard.index().prefetch(hash.index);
+        Probe { core: self, shard, hash: hash.index }
+    }
+}
+
+impl<K, V, S: BuildHasher> WeakCache<K, V, S> {
+    /// As [`Cache::contains_key`]; for a listener, which must not make a handle for a moment that may turn
+    /// out to be the last one.
+    #[allow(dead_code, reason = "for the adapters of some features")]
+    pub(crate) fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let Some(core) = self.core.upgrade() else { return false };
+        core.probe(key).look_up(&pin(), key, Use::Peek).is_some()
     }
 }
 

@@ -9,7 +9,7 @@ use super::session::{Session, Stored, Version};
 use super::{OnAuthenticate, Sessions};
 use crate::error::Rejected;
 use crate::lifetime::Lifetime;
-use crate::platform::sync::{Arc, Ordering};
+use crate::platform::sync::Arc;
 
 impl<P, T> Sessions<P, T>
 where
@@ -93,8 +93,7 @@ where
         if !is_done.unwrap_or(false) {
             return None;
         }
-        // Relaxed: a figure.
-        self.inner.book.rotated.fetch_add(1, Ordering::Relaxed);
+        self.inner.book.rotated.add(1);
         Some(new)
     }
 
@@ -174,8 +173,7 @@ where
                         inner.cache.set_lifetime(&id.public_id(), Lifetime::default())
                     }
                 };
-                // Relaxed: a figure.
-                inner.book.authenticated.fetch_add(1, Ordering::Relaxed);
+                inner.book.authenticated.add(1);
                 return Ok(new);
             }
             // It is another principal's by now, or has ended.

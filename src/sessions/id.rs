@@ -45,7 +45,7 @@ pub struct SessionId {
 impl SessionId {
     /// A new one, of a session that is to be.
     pub(super) fn draw() -> Self {
-        Self::with_public(PublicId(random()))
+        Self::with_public(PublicId::draw())
     }
 
     /// A new one of the same session.
@@ -120,6 +120,12 @@ impl FromStr for SessionId {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicId([u8; HALF]);
+
+impl PublicId {
+    pub(crate) fn draw() -> Self {
+        Self(random())
+    }
+}
 
 impl fmt::Debug for PublicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,21 +23,22 @@ use crate::platform::clock::Clock;
 use crate::platform::sync::{Arc, AtomicU32, Ordering};
 
 /// What stays of a session through all its lives. Whoever holds a handle to it holds this.
-pub(super) struct Root {
-    pub(super) public: PublicId,
-    pub(super) clock: Clock,
+pub(crate) struct Root {
+    pub(crate) public: PublicId,
+    pub(crate) clock: Clock,
     /// When the session was created.
-    pub(super) created_ns: u64,
+    pub(crate) created_ns: u64,
 }
 
-/// A session as one principal's, or as nobody's.
-pub(super) struct Life<P> {
-    pub(super) root: Arc<Root>,
-    pub(super) principal: Option<P>,
+/// A session as one principal's, or as no principal's; `K` is the cache's key where that is not the public id.
+pub(crate) struct Life<P, K = ()> {
+    pub(crate) root: Arc<Root>,
+    pub(crate) principal: Option<P>,
     /// Of the principal, so that none is asked for it under a lock.
-    pub(super) hash: u64,
+    pub(crate) hash: u64,
     /// When it began: of two lives of a principal that one is older.
-    pub(super) begun_ns: u64,
+    pub(crate) begun_ns: u64,
+    pub(crate) key: K,
     state: AtomicU32,
     /// Its place among the principal's; changed under the lock of these.
     pub(super) place: AtomicU32,
@@ -45,7 +46,7 @@ pub(super) struct Life<P> {
 
 /// Where a life stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum State {
+pub(crate) enum State {
     Pending,
     Live,
     /// It has gone on as another principal's.
@@ -93,7 +94,7 @@ impl State {
 
 /// Why a session's life ends before its time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     Revoked,
     LimitReached,
     /// It has come anyway.
@@ -101,10 +102,27 @@ pub(super) enum Ending {
 }
 
 impl<P> Life<P> {
-    pub(super) fn new(root: Arc<Root>, (principal, hash): (Option<P>, u64)) -> Self {
+    /// One that begins now.
+    pub(super) fn new(root: Arc<Root>, principal: (Option<P>, u64)) -> Self {
         let begun_ns = root.clock.exact_ns();
+        Self::of_key((), root, principal, begun_ns)
+    }
+
+    /// The cache's key.
+    pub(super) fn public(&self) -> &PublicId {
+        &self.root.public
+    }
+}
+
+impl<P, K> Life<P, K> {
+    pub(crate) fn of_key(
+        key: K,
+        root: Arc<Root>,
+        (principal, hash): (Option<P>, u64),
+        begun_ns: u64,
+    ) -> Self {
         let (state, place) = (AtomicU32::new(PENDING), AtomicU32::new(NOWHERE));
-        Self { root, principal, hash, begun_ns, state, place }
+        Self { root, principal, hash, begun_ns, key, state, place }
     }
 
     pub(super) fn state(&self) -> State {
@@ -130,12 +148,12 @@ impl<P> Life<P> {
     }
 
     /// Its entry is in the cache. False if it has ended meanwhile, or the life before it has.
-    pub(super) fn begin(&self, before: Option<&Self>) -> bool {
+    pub(crate) fn begin(&self, before: Option<&Self>) -> bool {
         before.is_none_or(|before| before.step(LIVE, SUPERSEDED)) && self.step(PENDING, LIVE)
     }
 
     /// Ends it; true if this call has.
-    pub(super) fn end(&self, ending: Ending) -> bool {
+    pub(crate) fn end(&self, ending: Ending) -> bool {
         let ended = match ending {
             Ending::Revoked => REVOKED,
             Ending::LimitReached => LIMIT_REACHED,
@@ -151,12 +169,7 @@ impl<P> Life<P> {
         State::of(self.state.swap(GONE, Ordering::AcqRel))
     }
 
-    /// The cache's key.
-    pub(super) fn public(&self) -> &PublicId {
-        &self.root.public
-    }
-
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         core::ptr::eq(self, other)
     }
 }

@@ -48,9 +48,9 @@
 mod builder;
 mod change;
 mod id;
-mod life;
+pub(crate) mod life;
 mod observe;
-mod principals;
+pub(crate) mod principals;
 mod refused;
 mod revoke;
 mod session;
@@ -60,6 +60,7 @@ use core::hash::{BuildHasher, Hash};
 
 pub use builder::Builder;
 pub use id::{InvalidId, PublicId, SessionId};
+pub(crate) use observe::Book;
 pub use observe::SessionStats;
 pub use refused::{Refusal, Refused};
 pub use session::{EndCause, Session, SessionEnd, SessionInfo};
@@ -67,7 +68,7 @@ pub use session::{EndCause, Session, SessionEnd, SessionInfo};
 use crate::cache::Cache;
 use crate::platform::clock::Clock;
 use crate::platform::hasher::RandomState;
-use crate::platform::sync::{Arc, AtomicU64, Ordering};
+use crate::platform::sync::Arc;
 use life::{Ending, Life, State};
 use principals::{NoPlace, Principals};
 use session::Stored;
@@ -110,17 +111,6 @@ where
     grace_ns: u64,
     on_authenticate: OnAuthenticate,
     book: Book,
-}
-
-/// Figures that the cache does not keep.
-#[derive(Default)]
-struct Book {
-    unknown_ids: AtomicU64,
-    rotated: AtomicU64,
-    authenticated: AtomicU64,
-    refused_by_limit: AtomicU64,
-    ended_by_limit: AtomicU64,
-    revoked: AtomicU64,
 }
 
 /// What becomes of one session too many of a principal's; see [`Builder::max_per_principal`].
@@ -182,8 +172,7 @@ where
 
     fn known(&self, stored: Option<Stored<P, T>>) -> Option<Session<P, T>> {
         if stored.is_none() {
-            // Relaxed: a figure.
-            self.inner.book.unknown_ids.fetch_add(1, Ordering::Relaxed);
+            self.inner.book.unknown_ids.add(1);
         }
         stored.map(|stored| Session(stored.version))
     }
@@ -206,13 +195,11 @@ where
             match self.principals.try_enter(life, is_over) {
                 Ok(()) => return Ok(Place { of: Some((&self.principals, life.clone())) }),
                 Err(NoPlace::Refused) => {
-                    // Relaxed: a figure.
-                    self.book.refused_by_limit.fetch_add(1, Ordering::Relaxed);
+                    self.book.refused_by_limit.add(1);
                     return Err(Refusal::LimitReached);
                 }
                 Err(NoPlace::Leaving { leaving, by_limit }) => {
-                    // Relaxed: a figure.
-                    self.book.ended_by_limit.fetch_add(by_limit, Ordering::Relaxed);
+                    self.book.ended_by_limit.add(by_limit);
                     leaving.iter().for_each(|life| _ = self.discard(life));
                 }
             }
@@ -238,8 +225,7 @@ where
         let is_ended = life.end(Ending::Revoked);
         let is_revoked = self.discard(life) && is_ended;
         if is_revoked {
-            // Relaxed: a figure.
-            self.book.revoked.fetch_add(1, Ordering::Relaxed);
+            self.book.revoked.add(1);
         }
         is_revoked
     }

@@ -11,7 +11,55 @@ use crate::overstay::Overstays;
 use crate::platform::sync::{Arc, AtomicU64, Ordering};
 use crate::stats::{Audit, Stats};
 
-/// Figures of [`Sessions`].
+/// Figures that the cache does not keep.
+#[derive(Default)]
+pub(crate) struct Book {
+    pub(crate) unknown_ids: Count,
+    pub(crate) rotated: Count,
+    pub(crate) authenticated: Count,
+    pub(crate) refused_by_limit: Count,
+    pub(crate) ended_by_limit: Count,
+    pub(crate) revoked: Count,
+}
+
+/// One figure.
+#[derive(Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, more: u64) {
+        // Relaxed: a figure.
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        // Relaxed: a figure.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Book {
+    /// With those of the cache and of the index: how many principals have sessions, and how many those are.
+    pub(crate) fn stats(
+        &self,
+        engine: Stats,
+        (principals, with_principal): (usize, usize),
+    ) -> SessionStats {
+        SessionStats {
+            engine,
+            principals,
+            with_principal,
+            unknown_ids: self.unknown_ids.get(),
+            rotated: self.rotated.get(),
+            authenticated: self.authenticated.get(),
+            refused_by_limit: self.refused_by_limit.get(),
+            ended_by_limit: self.ended_by_limit.get(),
+            revoked: self.revoked.get(),
+        }
+    }
+}
+
+/// Figures of [`Sessions`], or of a store's sessions.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionStats {
@@ -24,9 +72,9 @@ pub struct SessionStats {
     pub with_principal: usize,
     /// Look-ups of an id that has no session: wrong, ended or made up.
     pub unknown_ids: u64,
-    /// New ids by [`Sessions::rotate`].
+    /// New ids by [`Sessions::rotate`], or of a store's sessions.
     pub rotated: u64,
-    /// Log-ins by [`Sessions::authenticate`].
+    /// Log-ins by [`Sessions::authenticate`]; of a store, sessions that became a principal's.
     pub authenticated: u64,
     /// Newcomers that were refused for their principal's limit.
     pub refused_by_limit: u64,
@@ -63,20 +111,7 @@ where
     #[must_use]
     pub fn stats(&self) -> SessionStats {
         let inner = &*self.inner;
-        let (principals, with_principal) = inner.principals.len();
-        // Relaxed: figures.
-        let figure = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        SessionStats {
-            engine: inner.cache.stats(),
-            principals,
-            with_principal,
-            unknown_ids: figure(&inner.book.unknown_ids),
-            rotated: figure(&inner.book.rotated),
-            authenticated: figure(&inner.book.authenticated),
-            refused_by_limit: figure(&inner.book.refused_by_limit),
-            ended_by_limit: figure(&inner.book.ended_by_limit),
-            revoked: figure(&inner.book.revoked),
-        }
+        inner.book.stats(inner.cache.stats(), inner.principals.len())
     }
 
     /// The sessions that have ended and are still held on; see [`Builder::track_overstays`](super::Builder::track_overstays).

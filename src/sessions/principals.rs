@@ -22,45 +22,45 @@ use super::OnLimit;
 use super::life::{Ending, Life, NOWHERE, State};
 use crate::platform::sync::{Arc, Mutex, Ordering};
 
-pub(super) struct Principals<P> {
-    shards: Box<[Mutex<Shard<P>>]>,
+pub(crate) struct Principals<P, K = ()> {
+    shards: Box<[Mutex<Shard<P, K>>]>,
     limit: Option<(usize, OnLimit)>,
 }
 
 /// Why a life was not entered.
-pub(super) enum NoPlace<P> {
+pub(crate) enum NoPlace<P, K = ()> {
     /// Its principal has as many as allowed.
     Refused,
     /// These have been ended, `by_limit` of them by this call: there is a place when their entries have left the
     /// cache, and they the table.
-    Leaving { leaving: Vec<Arc<Life<P>>>, by_limit: u64 },
+    Leaving { leaving: Vec<Arc<Life<P, K>>>, by_limit: u64 },
 }
 
-struct Shard<P> {
-    table: HashTable<Lives<P>>,
+struct Shard<P, K> {
+    table: HashTable<Lives<P, K>>,
     /// How many lives there are in all.
     lives: usize,
 }
 
 /// The lives of one principal, of which it has at least one.
-enum Lives<P> {
-    One(Arc<Life<P>>),
+enum Lives<P, K> {
+    One(Arc<Life<P, K>>),
     #[allow(
         clippy::box_collection,
         reason = "most principals have one: a place in the table is small"
     )]
-    Many(Box<Vec<Arc<Life<P>>>>),
+    Many(Box<Vec<Arc<Life<P, K>>>>),
 }
 
-impl<P> Lives<P> {
-    fn as_slice(&self) -> &[Arc<Life<P>>] {
+impl<P, K> Lives<P, K> {
+    fn as_slice(&self) -> &[Arc<Life<P, K>>] {
         match self {
             Self::One(life) => core::slice::from_ref(life),
             Self::Many(lives) => lives,
         }
     }
 
-    fn push(&mut self, life: Arc<Life<P>>) {
+    fn push(&mut self, life: Arc<Life<P, K>>) {
         if let Self::One(first) = self {
             *self = Self::Many(Box::new(vec![first.clone()]));
         }
@@ -88,13 +88,13 @@ impl<P> Lives<P> {
     }
 }
 
-impl<P: Eq> Principals<P> {
-    pub(super) fn new(limit: Option<(usize, OnLimit)>) -> Self {
+impl<P: Eq, K> Principals<P, K> {
+    pub(crate) fn new(limit: Option<(usize, OnLimit)>) -> Self {
         let shard = || Mutex::new(Shard { table: HashTable::new(), lives: 0 });
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), limit }
     }
 
-    fn shard(&self, hash: u64) -> &Mutex<Shard<P>> {
+    fn shard(&self, hash: u64) -> &Mutex<Shard<P, K>> {
         // The table goes by the low and the top bits.
         &self.shards[(hash >> 32) as usize % SHARDS]
     }
@@ -105,14 +105,14 @@ impl<P: Eq> Principals<P> {
     /// # Errors
     ///
     /// There is no place, or not yet.
-    pub(super) fn try_enter(
+    pub(crate) fn try_enter(
         &self,
-        life: &Arc<Life<P>>,
-        is_over: impl Fn(&Life<P>) -> bool,
-    ) -> Result<(), NoPlace<P>> {
+        life: &Arc<Life<P, K>>,
+        is_over: impl Fn(&Life<P, K>) -> bool,
+    ) -> Result<(), NoPlace<P, K>> {
         let Some(principal) = &life.principal else { return Ok(()) };
         let mut shard = self.shard(life.hash).lock();
-        let has_place = |shard: &Shard<P>, (limit, _): (usize, OnLimit)| {
+        let has_place = |shard: &Shard<P, K>, (limit, _): (usize, OnLimit)| {
             shard.lives_of(life.hash, principal).len() < limit
         };
         if let Some(limit) = self.limit.filter(|&limit| !has_place(&shard, limit)) {
@@ -130,14 +130,14 @@ impl<P: Eq> Principals<P> {
     }
 
     /// Takes a life out, if it is in. Its entry has left the cache, or is another life's.
-    pub(super) fn leave(&self, life: &Arc<Life<P>>) {
+    pub(crate) fn leave(&self, life: &Arc<Life<P, K>>) {
         if life.principal.is_some() {
             self.shard(life.hash).lock().remove(life);
         }
     }
 
     /// The cache has told of a life's end. Gives the state that it had.
-    pub(super) fn forget(&self, life: &Arc<Life<P>>) -> State {
+    pub(crate) fn forget(&self, life: &Arc<Life<P, K>>) -> State {
         if life.principal.is_none() {
             return life.leave();
         }
@@ -148,26 +148,26 @@ impl<P: Eq> Principals<P> {
 
     /// Ends all of a principal's lives but those that `is_kept`. Gives those whose entries have to leave the cache,
     /// each with whether this call has ended it: another one may have and not come to the rest.
-    pub(super) fn end_all(
+    pub(crate) fn end_all(
         &self,
         hash: u64,
         principal: &P,
-        is_kept: impl Fn(&Life<P>) -> bool,
-    ) -> Vec<(Arc<Life<P>>, bool)> {
+        is_kept: impl Fn(&Life<P, K>) -> bool,
+    ) -> Vec<(Arc<Life<P, K>>, bool)> {
         let shard = self.shard(hash).lock();
         let lives = shard.lives_of(hash, principal).iter().filter(|life| !is_kept(life));
         lives.map(|life| (life.clone(), life.end(Ending::Revoked))).collect()
     }
 
     /// A principal's lives that are pending or live.
-    pub(super) fn of(&self, hash: u64, principal: &P) -> Vec<Arc<Life<P>>> {
+    pub(crate) fn of(&self, hash: u64, principal: &P) -> Vec<Arc<Life<P, K>>> {
         let shard = self.shard(hash).lock();
         let lives = shard.lives_of(hash, principal).iter();
         lives.filter(|life| life.state().counts()).cloned().collect()
     }
 
     /// How many principals have a session, and how many those are.
-    pub(super) fn len(&self) -> (usize, usize) {
+    pub(crate) fn len(&self) -> (usize, usize) {
         self.shards.iter().fold((0, 0), |(principals, lives), shard| {
             let shard = shard.lock();
             (principals + shard.table.len(), lives + shard.lives)
@@ -176,14 +176,14 @@ impl<P: Eq> Principals<P> {
 
     /// How many principals the tables have room for.
     #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().table.capacity()).sum()
     }
 
     /// Shows all lives that are in, and checks S9; tells what is wrong.
-    pub(super) fn check(&self, mut see: impl FnMut(&Arc<Life<P>>)) -> Result<(), &'static str> {
+    pub(crate) fn check(&self, mut see: impl FnMut(&Arc<Life<P, K>>)) -> Result<(), &'static str> {
         for (number, shard) in self.shards.iter().enumerate() {
-            let all: Vec<Arc<Life<P>>> = {
+            let all: Vec<Arc<Life<P, K>>> = {
                 let shard = shard.lock();
                 let mut all = Vec::with_capacity(shard.lives);
                 for lives in &shard.table {
@@ -209,17 +209,22 @@ impl<P: Eq> Principals<P> {
     }
 }
 
-fn is_of<P: Eq>(principal: &P) -> impl Fn(&Lives<P>) -> bool {
+fn is_of<P: Eq, K>(principal: &P) -> impl Fn(&Lives<P, K>) -> bool {
     move |lives| lives.as_slice()[0].principal.as_ref() == Some(principal)
 }
 
-impl<P: Eq> Shard<P> {
-    fn lives_of(&self, hash: u64, principal: &P) -> &[Arc<Life<P>>] {
+impl<P: Eq, K> Shard<P, K> {
+    fn lives_of(&self, hash: u64, principal: &P) -> &[Arc<Life<P, K>>] {
         self.table.find(hash, is_of(principal)).map(Lives::as_slice).unwrap_or_default()
     }
 
     /// Ends the oldest life of a principal, if the limit says so and none is about to leave.
-    fn make_place(&self, hash: u64, principal: &P, (_, on_limit): (usize, OnLimit)) -> NoPlace<P> {
+    fn make_place(
+        &self,
+        hash: u64,
+        principal: &P,
+        (_, on_limit): (usize, OnLimit),
+    ) -> NoPlace<P, K> {
         let lives = self.lives_of(hash, principal);
         let leaving = || lives.iter().filter(|life| !life.state().counts()).cloned();
         let mut by_limit = 0;
@@ -232,7 +237,7 @@ impl<P: Eq> Shard<P> {
         if leaving.is_empty() { NoPlace::Refused } else { NoPlace::Leaving { leaving, by_limit } }
     }
 
-    fn insert(&mut self, life: Arc<Life<P>>) {
+    fn insert(&mut self, life: Arc<Life<P, K>>) {
         let principal = life.principal.as_ref().expect("only those with a principal are in");
         // First the principal's `Eq`, which may panic.
         let known = self.table.find_mut(life.hash, is_of(principal));
@@ -247,13 +252,13 @@ impl<P: Eq> Shard<P> {
         self.table.insert_unique(hash, Lives::One(life), |lives| lives.as_slice()[0].hash);
     }
 
-    fn remove(&mut self, life: &Arc<Life<P>>) {
+    fn remove(&mut self, life: &Arc<Life<P, K>>) {
         // Relaxed: the lock orders it.
         let place = life.place.swap(NOWHERE, Ordering::Relaxed);
         if place == NOWHERE {
             return;
         }
-        let is_it = |lives: &Lives<P>| {
+        let is_it = |lives: &Lives<P, K>| {
             lives.as_slice().get(place as usize).is_some_and(|other| Arc::ptr_eq(other, life))
         };
         let Ok(mut lives) = self.table.find_entry(life.hash, is_it) else { return };
@@ -265,7 +270,7 @@ impl<P: Eq> Shard<P> {
     }
 
     /// Takes out all lives of a principal for which `is_it` says so.
-    fn remove_where(&mut self, hash: u64, principal: &P, is_it: impl Fn(&Life<P>) -> bool) {
+    fn remove_where(&mut self, hash: u64, principal: &P, is_it: impl Fn(&Life<P, K>) -> bool) {
         let found = self.lives_of(hash, principal).iter().filter(|life| is_it(life));
         let found: Vec<_> = found.cloned().collect();
         found.iter().for_each(|life| self.remove(life));

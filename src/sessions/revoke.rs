@@ -5,7 +5,7 @@ use core::hash::{BuildHasher, Hash};
 use super::Sessions;
 use super::id::{PublicId, SessionId};
 use super::life::Life;
-use crate::platform::sync::{Arc, Ordering};
+use crate::platform::sync::Arc;
 
 impl<P, T> Sessions<P, T>
 where
@@ -48,8 +48,7 @@ where
         let ended = inner.principals.end_all(hash, principal, is_kept);
         let discard = |(life, is_own): &&(Arc<Life<P>>, bool)| inner.discard(life) && *is_own;
         let revoked = ended.iter().filter(discard).count();
-        // Relaxed: a figure.
-        inner.book.revoked.fetch_add(revoked as u64, Ordering::Relaxed);
+        inner.book.revoked.add(revoked as u64);
         revoked
     }
 
@@ -69,8 +68,7 @@ where
         let revoked = self.inner.cache.retain(|_, _| false);
         // What was over, and a reader may still have found.
         self.inner.cache.clear();
-        // Relaxed: a figure.
-        self.inner.book.revoked.fetch_add(revoked as u64, Ordering::Relaxed);
+        self.inner.book.revoked.add(revoked as u64);
         revoked
     }
 }

@@ -231,7 +231,8 @@ impl<P, T> fmt::Debug for Session<P, T> {
     }
 }
 
-/// A row of a user's device list; see [`Sessions::sessions_of`](super::Sessions::sessions_of).
+/// A row of a user's device list; see [`Sessions::sessions_of`](super::Sessions::sessions_of), and the stores' method
+/// of that name.
 #[non_exhaustive]
 pub struct SessionInfo<P, T> {
     /// What names it, for the button that ends it.
@@ -246,6 +247,33 @@ pub struct SessionInfo<P, T> {
     pub expires_in: Expiry,
     /// Its data: the application's own words for the device.
     pub data: Session<P, T>,
+}
+
+impl<P: Clone, T> SessionInfo<P, T> {
+    /// Of a session that a store keeps otherwise, under keys of its own.
+    #[allow(dead_code, reason = "for the adapters of some features")]
+    pub(crate) fn of_store<K>(
+        life: &Life<P, K>,
+        data: T,
+        (idle, expires_in): (Duration, Expiry),
+    ) -> Self {
+        let principal = (life.principal.clone(), life.hash);
+        let data = Session(Arc::new(Version {
+            life: Arc::new(Life::of_key((), life.root.clone(), principal, life.begun_ns)),
+            before: None,
+            graced: Box::default(),
+            authenticated_ns: Some(life.begun_ns),
+            data: Arc::new(data),
+        }));
+        Self {
+            public_id: data.public_id(),
+            created: data.created(),
+            authenticated: data.authenticated(),
+            last_used: time_ago(idle),
+            expires_in,
+            data,
+        }
+    }
 }
 
 impl<P, T> Clone for SessionInfo<P, T> {

@@ -7,6 +7,7 @@
 // what it was made of; but it gives the very key that it has loaded by to `update` and `delete`.
 // `Session::renew` is a `delete` and, as the next call on the thread, a `save`, which has no key.
 
+mod principals;
 mod store;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use std::thread::LocalKey;
 use actix_session_0_11 as framework;
 
 use self::framework::storage::{SaveError, SessionKey, UpdateError, generate_session_key};
+pub use self::principals::{StoreBuilder, principal_of};
 pub use self::store::SundownActixStore;
 use super::footprint::strings_bytes;
 use super::keeper::Kept;

@@ -12,7 +12,7 @@ use super::{SessionId, SessionState, state_bytes};
 use crate::adapters::anonymous::DEFAULT_SHARE;
 use crate::adapters::descent::Revision;
 use crate::adapters::footprint::weighed_in_bytes;
-use crate::adapters::keeper::{Descent, Keeper, Saved};
+use crate::adapters::keeper::{Descent, Keeper, Principled, Saved};
 use crate::adapters::lifespan::wall_ns;
 use crate::adapters::refusal::Refusal;
 use crate::adapters::seen::{Deletion, Seen};
@@ -98,7 +98,7 @@ use crate::error::BuildError;
 /// ```
 #[derive(Clone)]
 pub struct SundownActixStore {
-    keeper: Arc<Keeper<SessionState>>,
+    pub(super) keeper: Arc<Keeper<SessionState>>,
     seen: Arc<Seen<SessionId>>,
 }
 
@@ -124,9 +124,16 @@ impl SundownActixStore {
     /// # Ok::<(), sundown::BuildError>(())
     /// ```
     pub fn new(builder: Builder<SessionId, SessionState>) -> Result<Self, BuildError> {
+        Self::of(builder, None)
+    }
+
+    pub(super) fn of(
+        builder: Builder<SessionId, SessionState>,
+        principled: Option<Principled<SessionState>>,
+    ) -> Result<Self, BuildError> {
         let builder = weighed_in_bytes(builder, state_bytes);
         let seen = Arc::new(Seen::of(&builder)?);
-        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns())?), seen })
+        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns(), principled)?), seen })
     }
 
     /// The cache with the sessions, to look at its [`Stats`](crate::Stats) or to end sessions by
@@ -264,7 +271,7 @@ impl SundownActixStore {
         let seen = self.seen.take(session_key.as_ref(), &key);
         match self.keeper.save(&key, &state, ttl.whole_nanoseconds(), seen)? {
             Saved::Kept | Saved::Over => Ok(session_key),
-            Saved::Gone if self.keeper.was_ended(&key) => {
+            Saved::Gone if !self.keeper.may_come_again(&key, &state) => {
                 self.keeper.leave_out(Refusal::LoggedOut);
                 Err(Refusal::LoggedOut)
             }

@@ -80,12 +80,18 @@ impl<R: Kept> Keeper<R> {
         (rotated, room): (Option<&R::Key>, Option<&R::Key>),
     ) -> Result<bool, Refusal> {
         let set_aside = |key| self.aside.as_ref().is_some_and(|aside| aside.has(key));
-        let room = rotated.or(room).filter(|&key| set_aside(key));
-        let put = self.admit(key, fresh, lifetime).and_then(|()| match room {
-            Some(_) => self.put_in_room(key, fresh, lifetime),
-            None => self.put_beside(key, fresh, lifetime),
+        let (room_of, origin) = (room, rotated.or(room));
+        let room = origin.filter(|&key| set_aside(key));
+        let mut changing = None;
+        let put = self.enlist(&mut changing, key, (fresh, origin)).and_then(|()| {
+            self.admit(key, fresh, lifetime)?;
+            match room {
+                Some(_) => self.put_in_room(key, fresh, lifetime),
+                None => self.put_beside(key, fresh, lifetime),
+            }
         });
         if let Err(refusal) = put {
+            drop(changing);
             self.leave(key);
             if let Some(rotated) = rotated {
                 self.descents.unclaim(rotated, key);
@@ -96,7 +102,13 @@ impl<R: Kept> Keeper<R> {
             return Err(refusal);
         }
         self.settle(key, fresh);
-        let may_stay = rotated.is_none_or(|rotated| self.descents.is_claimed_by(rotated, key));
+        let may_stay = rotated.is_none_or(|rotated| {
+            self.descents.is_claimed_by(rotated, key) && !self.was_revoked(rotated)
+        });
+        self.enlisted(key, changing);
+        if rotated.is_none() && room_of.is_some_and(|room| self.was_revoked(room)) {
+            self.end_if_principled(key);
+        }
         if !may_stay {
             self.sessions.discard(key);
             self.leave(key);
@@ -151,7 +163,7 @@ impl<R: Kept> Keeper<R> {
             !old.pairs().is_empty() && old.pairs().iter().all(stays)
         };
         if aside.put_back(key, &self.sessions, is_kept) {
-            if self.descents.was_ended_once(key) {
+            if self.descents.was_ended_once(key) && self.enlist_again(key) {
                 self.descents.revive(key);
             } else {
                 self.sessions.discard(key);

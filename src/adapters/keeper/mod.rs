@@ -14,8 +14,10 @@
 //!     (`descent.rs`, D3).
 //! K5. A session that gets a new id keeps its room, or stays (`room.rs`).
 //! K6. No date is an error (`lifespan.rs`, T3): a session whose time is up is ended by the save.
+//! K7. A session is among its principal's before it is live as such (`roster.rs`).
 
 mod create;
+mod principals;
 mod register;
 mod save;
 
@@ -33,9 +35,11 @@ use super::merge::Pairs;
 use super::notice::Notices;
 use super::refusal::Refusal;
 use super::room::SetAside;
+use super::roster::{PrincipalOf, Roster};
 use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::error::{BuildError, Reason};
+use crate::sessions::{Book, OnLimit};
 
 /// What a framework keeps of a session.
 pub(super) trait Kept: Clone + Send + Sync + 'static {
@@ -71,12 +75,18 @@ pub(super) struct Keeper<R: Kept> {
     anonymous: OnceLock<Anonymous<R>>,
     terms: Terms<R>,
     victims: Option<Arc<Victims<R::Key>>>,
+    roster: Option<Arc<Roster<R>>>,
+    book: Book,
 }
+
+/// How a store tells whose its sessions are, and how many a principal may have.
+pub(super) type Principled<R> = (Box<PrincipalOf<R>>, Option<(usize, OnLimit)>);
 
 type Parts<R> = (
     Lifespan,
     Option<SetAside<<R as Kept>::Key, R>>,
     Option<Arc<Victims<<R as Kept>::Key>>>,
+    Option<Arc<Roster<R>>>,
 );
 
 impl<R: Kept> Keeper<R> {
@@ -84,11 +94,16 @@ impl<R: Kept> Keeper<R> {
     pub(super) fn of(
         mut builder: Builder<R::Key, R>,
         wall_ns: i128,
+        principled: Option<Principled<R>>,
     ) -> Result<Self, BuildError> {
         let victims = Victims::of(&mut builder);
+        let roster = match principled {
+            Some((rule, limit)) => Some(Roster::of(&mut builder, rule, limit)?),
+            None => None,
+        };
         let lifespan = Lifespan::of(&builder, wall_ns)?;
         let (builder, aside) = SetAside::of(builder)?;
-        Self::made_of(builder, (lifespan, aside, victims))
+        Self::made_of(builder, (lifespan, aside, victims, roster))
     }
 
     /// The same for copies of sessions that are kept elsewhere: there is always room for a new id.
@@ -99,18 +114,32 @@ impl<R: Kept> Keeper<R> {
         victims: Option<Arc<Victims<R::Key>>>,
     ) -> Result<Self, BuildError> {
         let lifespan = Lifespan::of(&builder, wall_ns)?;
-        Self::made_of(builder, (lifespan, None, victims))
+        Self::made_of(builder, (lifespan, None, victims, None))
     }
 
     fn made_of(
         mut builder: Builder<R::Key, R>,
-        (lifespan, aside, victims): Parts<R>,
+        (lifespan, aside, victims, roster): Parts<R>,
     ) -> Result<Self, BuildError> {
         let descents = Descents::of(&builder)?;
         let notices = Notices::by(builder.clock.clone());
         let terms = Terms::of(&mut builder, lifespan.idle());
-        let (sessions, anonymous) = (builder.build()?, OnceLock::new());
-        Ok(Self { sessions, lifespan, descents, aside, notices, anonymous, terms, victims })
+        let sessions = builder.build()?;
+        if let Some(roster) = &roster {
+            roster.attach(&sessions);
+        }
+        Ok(Self {
+            sessions,
+            lifespan,
+            descents,
+            aside,
+            notices,
+            anonymous: OnceLock::new(),
+            terms,
+            victims,
+            roster,
+            book: Book::default(),
+        })
     }
 
     pub(super) fn sessions(&self) -> &Cache<R::Key, R> {
@@ -135,7 +164,10 @@ impl<R: Kept> Keeper<R> {
 
     /// A copy of a live session; a use of it.
     pub(super) fn load(&self, key: &R::Key) -> Option<R> {
-        let session = self.sessions.read(key, R::clone)?;
+        let Some(session) = self.sessions.read(key, R::clone) else {
+            self.book.unknown_ids.add(1);
+            return None;
+        };
         self.note_use(key, &session);
         Some(session)
     }
@@ -154,19 +186,29 @@ impl<R: Kept> Keeper<R> {
     /// Ends a session, and what was created from it (`descent.rs`, D3); whether it was live itself.
     pub(super) fn end(&self, key: &R::Key) -> bool {
         let was_live = self.end_one(key);
-        let mut next = if was_live { None } else { self.descents.end_again(key) };
-        while let Some(key) = next {
-            self.end_one(&key);
-            // It may be a log-out: nothing takes its place any more.
-            next = self.descents.end_again(&key);
+        if !was_live {
+            self.end_successors(key);
         }
         was_live
+    }
+
+    /// Ends what was created from a session that has ended, and lets nothing take its place any more: it may
+    /// be a log-out.
+    fn end_successors(&self, key: &R::Key) {
+        let mut next = self.descents.end_again(key);
+        while let Some(key) = next {
+            self.end_one(&key);
+            next = self.descents.end_again(&key);
+        }
     }
 
     /// Ends a session alone.
     pub(super) fn end_one(&self, key: &R::Key) -> bool {
         let was_live = self.sessions.remove_if(key, |key, last| {
             self.descents.end(key, last.pairs());
+            if let Some(roster) = &self.roster {
+                roster.depart(key);
+            }
             if let Some(aside) = &self.aside {
                 aside.put(key, last, self.sessions.expires_in(key));
             }
@@ -195,6 +237,9 @@ impl<R: Kept> Keeper<R> {
         }
         if let Some(anonymous) = self.anonymous.get() {
             anonymous.reap();
+        }
+        if let Some(roster) = &self.roster {
+            roster.reap();
         }
     }
 }

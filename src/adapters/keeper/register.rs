@@ -60,6 +60,9 @@ impl<R: Kept> Keeper<R> {
         if let Some(anonymous) = self.anonymous.get() {
             anonymous.leave(key);
         }
+        if let Some(roster) = &self.roster {
+            roster.leave(key);
+        }
     }
 
     /// Notes a use of a live session by a load.

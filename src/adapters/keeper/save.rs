@@ -34,9 +34,13 @@ impl<R: Kept> Keeper<R> {
             self.end(key);
             return Ok(Saved::Over);
         }
-        let mut revised = None;
+        let (mut revised, mut changing) = (None, None);
         let updated = self.sessions.update(key, |current| {
-            let (next, change) = match self.revise(key, current, draft, (stated, seen)) {
+            let revision = self.revise(key, current, draft, (stated, seen)).and_then(|revision| {
+                self.enlist(&mut changing, key, (&revision.0, None))?;
+                Ok(revision)
+            });
+            let (next, change) = match revision {
                 Ok((next, change)) => (next, Ok(change)),
                 Err(refusal) => (current.clone(), Err(refusal)),
             };
@@ -46,6 +50,7 @@ impl<R: Kept> Keeper<R> {
         let updated = updated.map_err(|rejected| Refusal::from(&rejected));
         let is_live = self.reported(updated)?;
         let Some(change) = revised.filter(|_| is_live) else {
+            drop(changing);
             return match self.forward(key, draft, seen) {
                 Forward::Nowhere => Ok(Saved::Gone),
                 Forward::To(successor) => self.save(&successor, draft, span_ns, seen),
@@ -56,6 +61,7 @@ impl<R: Kept> Keeper<R> {
             };
         };
         let change = self.reported(change)?;
+        self.enlisted(key, changing);
         let birth = change.birth;
         self.confirm(change, seen.is_none().then_some(draft));
         Ok(self.let_live(key, span_ns, birth))

@@ -17,7 +17,7 @@ use super::framework::session_store::{Error, ExpiredDeletion, Result};
 use super::weight::record_bytes;
 use crate::adapters::anonymous::Victims;
 use crate::adapters::footprint::weighed_in_bytes;
-use crate::adapters::keeper::{Descent, Keeper, Kept, Saved};
+use crate::adapters::keeper::{Descent, Keeper, Kept, Principled, Saved};
 use crate::adapters::lifespan::{BIRTH_KEY, Birth, RESTART, Stated, wall_ns};
 use crate::adapters::merge::Pairs;
 use crate::adapters::refusal::Refusal;
@@ -234,8 +234,17 @@ impl SundownStore {
         builder: Builder<Id, Record>,
         wall: fn() -> i128,
     ) -> std::result::Result<Self, BuildError> {
+        Self::by(builder, wall, None)
+    }
+
+    pub(super) fn by(
+        builder: Builder<Id, Record>,
+        wall: fn() -> i128,
+        principled: Option<Principled<Record>>,
+    ) -> std::result::Result<Self, BuildError> {
         let builder = weighed_in_bytes(builder, record_bytes);
-        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall())?), behind: None, wall })
+        let keeper = Arc::new(Keeper::of(builder, wall(), principled)?);
+        Ok(Self { keeper, behind: None, wall })
     }
 
     fn in_front_by_wall(

@@ -10,6 +10,9 @@ mod dates_tests;
 #[path = "ids_tests.rs"]
 mod ids_tests;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "principals_tests.rs"]
+mod principals_tests;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "saves_tests.rs"]
 mod saves_tests;
 

@@ -5,6 +5,13 @@
 
 use tower_sessions_core_0_14 as framework;
 
+/// Where this module is found.
+macro_rules! module_name {
+    () => {
+        "tower_sessions_0_14"
+    };
+}
+
 /// What the shared source's examples are compiled against.
 macro_rules! example_imports {
     () => {
@@ -26,6 +33,9 @@ mod flights;
 #[path = "graves.rs"]
 mod graves;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "principals.rs"]
+mod principals;
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "store.rs"]
 mod store;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
@@ -35,6 +45,7 @@ mod timeout;
 #[path = "weight.rs"]
 mod weight;
 
+pub use principals::{StoreBuilder, principal_of};
 pub use store::SundownStore;
 pub use timeout::restart_absolute_timeout;
 pub use weight::record_bytes;
