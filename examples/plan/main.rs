@@ -8,6 +8,7 @@
 //! `--try` fills a real cache and compares; `--log FILE --format FORMAT` takes the sessions from a log,
 //! and says how well a plan from its first half would have done in the second.
 
+mod arguments;
 #[path = "../outage/figures.rs"]
 #[allow(dead_code, reason = "some figures are the outage's")]
 mod figures;
@@ -20,6 +21,9 @@ mod options;
 mod poisson;
 mod rate;
 mod report;
+#[cfg(test)]
+#[path = "../replay/run.rs"]
+mod run;
 mod sizing;
 #[path = "../replay/source.rs"]
 mod source;

@@ -51,7 +51,7 @@ impl FromStr for Rate {
         let flaw = match per_unit {
             number if number.is_nan() => "NaN is not a rate",
             number if number < 0.0 => "a rate cannot be negative",
-            number if number == 0.0 => "at a rate of zero no session ever begins",
+            0.0 => "at a rate of zero no session ever begins",
             number if number.is_infinite() => "the rate is too large",
             _ => return Ok(Self { per_unit, unit }),
         };

@@ -16,28 +16,28 @@ use crate::stream::{Stream, planned};
 /// The whole report but what `--try` finds.
 pub(crate) fn report(demand: &Demand, plan: &Plan) -> String {
     let mut text = String::new();
+    let limit = whole_mib(plan.container_bytes);
     let instances = match plan.instances {
-        1 => "1 instance".to_owned(),
-        many => format!("{} instances", count(many)),
+        1 => format!("1 instance, container limit {limit}"),
+        many => format!("{} instances, container limit {limit} each", count(many)),
     };
     let sessions: u64 = demand.streams.iter().map(|stream| stream.planned(1)).sum();
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "Plan: {instances}, container limit {}, for {} concurrent sessions at the height.\n{}",
-        whole_mib(plan.container_bytes),
+        "Plan: {instances}, for {} concurrent sessions.\n{}",
         count(sessions),
         table(demand),
     );
     for assumed in &demand.assumed {
-        let _ = writeln!(text, "A session lives: {assumed}.");
+        let _ = writeln!(text, "{assumed}");
     }
     let log = demand.streams.iter().find_map(|stream| stream.log.as_ref());
     match log {
-        Some(log) => text.push_str(&tell_log(log)),
-        None => {
-            text.push_str("Arrivals are independent (Poisson), at the rate of the busiest time.\n")
-        }
+        Some(log) => text.push_str(&tell_log(log, demand.fill_percent)),
+        None => text.push_str(
+            "Arrivals are independent (Poisson), and this is their rate at the busiest time.\n",
+        ),
     }
     text.push_str(&lines_to_paste(demand, plan));
     text
@@ -93,7 +93,7 @@ pub(crate) fn resident(stream: &Stream) -> u64 {
 }
 
 /// What was read, and whether the plan from its first half would have held.
-fn tell_log(log: &Log) -> String {
+fn tell_log(log: &Log, fill_percent: u64) -> String {
     let mut text = format!(
         "The log has {} sessions in {}; its highest number is taken as the mean of a height.\n",
         count(log.sessions),
@@ -109,17 +109,21 @@ fn tell_log(log: &Log) -> String {
     };
     let plan = planned(first as f64);
     let percent = 100.0 * (second as f64 - plan as f64) / plan as f64;
-    let (more, verdict) = match second {
-        second if second > plan => {
-            ("more", "does not hold: plan for the busiest hours of the week")
+    let caps = (plan * 100).div_ceil(fill_percent);
+    let verdict = match second {
+        second if second > caps => {
+            "would have evicted sessions: it needs the busiest hours".to_owned()
         }
-        second if second == plan => ("more", "just holds"),
-        _ => ("less", "holds"),
+        second if second > plan => {
+            format!("would have been too low, but its cap of {} enough", count(caps))
+        }
+        _ => "would have held".to_owned(),
     };
+    let more = if second > plan { "more" } else { "less" };
     let _ = writeln!(
         text,
         "planned from the first half: {}; the second half reached {}, {:.1} % {more}\n\
-         so a plan from such a log {verdict}.",
+         So a plan from half of this log {verdict}.",
         count(plan),
         count(second),
         percent.abs(),
@@ -128,51 +132,86 @@ fn tell_log(log: &Log) -> String {
 }
 
 fn lines_to_paste(demand: &Demand, plan: &Plan) -> String {
-    let mut text =
-        String::from("\n// in each instance, Rust\nlet cache = sundown::Cache::builder()\n");
     let fill = demand.fill_percent;
-    let entries = format!(".max_entries({})", underscored(plan.max_entries));
-    let _ = writeln!(text, "    {entries:<38} // {fill} % full at the height");
-    let weight = format!(".max_weight({})", underscored(plan.max_weight));
-    let _ = writeln!(text, "    {weight:<38} // bytes: as a store weighs them, or your weigher");
-    let lifetimes = [("idle", demand.idle), ("live", demand.live)];
-    for (name, lifetime) in lifetimes {
+    let mut builder = vec![
+        (
+            format!(".max_entries({})", underscored(plan.max_entries)),
+            format!("{fill} % full at the height"),
+        ),
+        (format!(".max_weight({})", underscored(plan.max_weight)), WEIGHER.to_owned()),
+    ];
+    for (name, lifetime) in [("idle", demand.idle), ("live", demand.live)] {
         let Some(lifetime) = lifetime else { continue };
-        let line = format!(".time_to_{name}({})", duration(lifetime));
-        let _ = writeln!(text, "    {line:<38} // {}", humantime::format_duration(lifetime));
+        let words = humantime::format_duration(lifetime).to_string();
+        builder.push((format!(".time_to_{name}({})", duration(lifetime)), words));
+    }
+    if let Some((last, _)) = builder.last_mut() {
+        last.push(';');
+    }
+    let mut text = String::from("\nlet sessions = Cache::builder()\n");
+    for (call, why) in builder {
+        let _ = writeln!(text, "    {call:<44} // {why}");
     }
     if let Some(share) = plan.anonymous_share {
         let _ = writeln!(
             text,
-            "let store = SundownStore::new(cache)?.anonymous_up_to({share}, |record| /* no user */)?;"
+            "let store = SundownStore::new(sessions)?\n    \
+             .anonymous_up_to({share}, |record| !record.data.contains_key(\"user\"))?;"
         );
     }
     if let Some(idle) = demand.anonymous_idle {
-        let seconds = idle.as_secs();
+        let seconds = idle.as_secs().max(1);
         let _ = writeln!(
             text,
-            "session.set_expiry(Some(Expiry::OnInactivity(Duration::seconds({seconds}))));  \
+            "session.set_expiry(Some(Expiry::OnInactivity(time::Duration::seconds({seconds})))); \
              // until log-in"
         );
     }
-    let memory = plan.container_bytes >> 20;
-    let _ = writeln!(
-        text,
-        "# in Kubernetes; examples/ops/autoscaling.yml has the rest\n\
-         resources: {{requests: {{memory: {memory}Mi}}, limits: {{memory: {memory}Mi}}}}\n\
-         minReplicas: {}\n\
-         averageValue: {}m  # of session_store_fill: the autoscaler's threshold",
-        plan.instances,
-        fill * 10,
-    );
+    text.push_str(&lines_for_kubernetes(demand, plan));
     text
 }
+
+fn lines_for_kubernetes(demand: &Demand, plan: &Plan) -> String {
+    let memory = plan.container_bytes >> 20;
+    let lines = [
+        (
+            format!("resources: {{limits: {{memory: {memory}Mi}}}}"),
+            format!("full caps and {} for the rest are 90 % of it", bytes(demand.service_bytes)),
+        ),
+        (format!("minReplicas: {}", plan.instances), spread(demand, plan)),
+        (format!("maxReplicas: {}", plan.instances * 2), "twice the plan".to_owned()),
+        (
+            format!("averageValue: {}m", demand.fill_percent * 10),
+            "the autoscaler's threshold (examples/ops)".to_owned(),
+        ),
+    ];
+    let mut text = String::from("\n");
+    for (line, why) in lines {
+        let _ = writeln!(text, "{line:<39} # {why}");
+    }
+    text
+}
+
+/// What one of the instances has to hold.
+fn spread(demand: &Demand, plan: &Plan) -> String {
+    let each: u64 = demand.streams.iter().map(|stream| stream.planned(plan.instances)).sum();
+    match plan.instances {
+        1 => "all of them".to_owned(),
+        _ => format!("spread evenly: {} each", count(each)),
+    }
+}
+
+/// Stores weigh in bytes by themselves.
+const WEIGHER: &str = "bytes; a plain Cache: weigher + count_overhead";
 
 /// As a Rust expression.
 fn duration(lifetime: Duration) -> String {
     match lifetime.subsec_nanos() {
         0 => format!("Duration::from_secs({})", underscored(lifetime.as_secs())),
-        _ => format!("Duration::from_millis({})", underscored(lifetime.as_millis() as u64)),
+        _ => format!(
+            "Duration::from_millis({})",
+            underscored(lifetime.as_nanos().div_ceil(1_000_000) as u64)
+        ),
     }
 }
 
@@ -189,11 +228,15 @@ fn number(mean: f64) -> String {
     if mean >= 10.0 { count(mean.round() as u64) } else { format!("{mean:.2}") }
 }
 
-/// To the second, and to the minute from three hours on.
+/// To the second from ten on, and to the minute from three hours on.
 fn rounded(time: Duration) -> String {
-    let unit = if time >= Duration::from_secs(3 * 3_600) { 60 } else { 1 };
-    let rounded = Duration::from_secs((time.as_secs() + unit / 2) / unit * unit);
-    humantime::format_duration(rounded).to_string()
+    let unit = match time.as_secs() {
+        0..10 => return humantime::format_duration(time).to_string(),
+        10..10_800 => 1,
+        _ => 60,
+    };
+    let seconds = (time.as_secs_f64() / unit as f64).round() as u64 * unit;
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
 #[cfg(test)]

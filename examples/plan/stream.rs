@@ -83,3 +83,7 @@ const PERCENTILE: f64 = 0.999;
 
 /// Beyond it, a wrong unit is likelier than so many people.
 const MOST_SESSIONS: f64 = 1e9;
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

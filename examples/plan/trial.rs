@@ -39,7 +39,9 @@ impl Trial {
     pub(crate) fn run(demand: &Demand) -> Result<Self, String> {
         let height: u64 = demand.streams.iter().map(resident).sum();
         let memory = ProcessMemory::read();
-        let free = memory.limit_bytes.map(|limit| limit - memory.container_bytes.unwrap_or(limit));
+        let free = memory
+            .limit_bytes
+            .map(|limit| limit.saturating_sub(memory.container_bytes.unwrap_or(limit)));
         let most = (free.unwrap_or(u64::MAX) / 2).min(MOST_BYTES);
         let scale = height.clamp(LEAST_BYTES.min(most), most) as f64 / height as f64;
         let fills: Vec<Fill> = demand
@@ -145,3 +147,7 @@ const MOST_BYTES: u64 = 512 * MIB;
 
 /// What a plan may be above the truth: the slack for the least tidy of allocators, and for chance.
 const MOST_PERCENT_ABOVE: u64 = 25;
+
+#[cfg(test)]
+#[path = "trial_tests.rs"]
+mod tests;
