@@ -14,7 +14,7 @@ use crate::stream::Stream;
 
 /// How much memory do the sessions need?
 ///
-/// Says how many sessions live at once at the height, what that takes, and which caps, limits and
+/// Says how many sessions live at once at the peak, what that takes, and which caps, limits and
 /// thresholds follow.
 ///
 /// Assumed: a session lives for its visit and then its idle time, but not longer than --live. Visits of
@@ -80,7 +80,7 @@ pub(crate) struct Options {
     /// What an instance takes beside its sessions
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "128MiB", allow_hyphen_values = true)]
     service_memory: ByteSize,
-    /// How full the caps are at the height, and when the autoscaler adds instances
+    /// How full the caps are at the peak, and when the autoscaler adds instances
     #[arg(long, value_name = "PERCENT", default_value = "60%", value_parser = percent)]
     #[arg(allow_hyphen_values = true)]
     fill: u64,

@@ -67,14 +67,14 @@ fn table(demand: &Demand) -> Table {
     if streams.iter().any(|stream| stream.log.is_some()) {
         let peak =
             |stream: &Stream| stream.log.as_ref().map_or_else(String::new, |log| count(log.peak));
-        row("  highest in the log", &peak, String::new());
+        row("  peak in the log", &peak, String::new());
     }
     let total = count(sum(|stream| stream.planned(1)));
     row("  99.9th percentile (planned)", &|stream| count(stream.planned(1)), total);
     row("memory of a session: data", &each(|each| each.data), String::new());
     row("  sundown's overhead", &each(|each| each.sundown), String::new());
     row("  allocator's overhead", &each(|each| each.allocator), String::new());
-    row("working set at that height", &|stream| bytes(resident(stream)), bytes(sum(resident)));
+    row("working set at that peak", &|stream| bytes(resident(stream)), bytes(sum(resident)));
     let mut header: Vec<_> = vec![""];
     match streams.as_slice() {
         [_] => header.push("sessions"),
@@ -87,7 +87,7 @@ fn table(demand: &Demand) -> Table {
     table
 }
 
-/// What all sessions of a stream take at the planned height.
+/// What all sessions of a stream take at the planned peak.
 pub(crate) fn resident(stream: &Stream) -> u64 {
     stream.planned(1).saturating_mul(footprint(stream).resident())
 }
@@ -95,7 +95,7 @@ pub(crate) fn resident(stream: &Stream) -> u64 {
 /// What was read, and whether the plan from its first half would have held.
 fn tell_log(log: &Log, fill_percent: u64) -> String {
     let mut text = format!(
-        "The log has {} sessions in {}; its highest number is taken as the mean of a height.\n",
+        "The log has {} sessions in {}; its peak is taken as the mean of the next one.\n",
         count(log.sessions),
         rounded(log.span),
     );
@@ -115,7 +115,7 @@ fn tell_log(log: &Log, fill_percent: u64) -> String {
             "would have evicted sessions: it needs the busiest hours".to_owned()
         }
         second if second > plan => {
-            format!("would have been too low, but its cap of {} enough", count(caps))
+            format!("was too low, but its cap of {} would have held", count(caps))
         }
         _ => "would have held".to_owned(),
     };
@@ -136,7 +136,7 @@ fn lines_to_paste(demand: &Demand, plan: &Plan) -> String {
     let mut builder = vec![
         (
             format!(".max_entries({})", underscored(plan.max_entries)),
-            format!("{fill} % full at the height"),
+            format!("{fill} % full at the peak"),
         ),
         (format!(".max_weight({})", underscored(plan.max_weight)), WEIGHER.to_owned()),
     ];

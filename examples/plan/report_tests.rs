@@ -64,7 +64,11 @@ fn the_halves_of_a_log_are_compared_in_two_lines() {
     };
     for (halves, comparison, verdict) in [
         ([10, 36], "half: 21; the second half reached 36, 71.4 % more", "would have evicted"),
-        ([10, 30], "half: 21; the second half reached 30, 42.9 % more", "its cap of 35 enough"),
+        (
+            [10, 30],
+            "half: 21; the second half reached 30, 42.9 % more",
+            "its cap of 35 would have held",
+        ),
         ([10, 21], "half: 21; the second half reached 21, 0.0 % less", "would have held"),
         ([100, 99], "half: 132; the second half reached 99, 25.0 % less", "would have held"),
     ] {

@@ -1,6 +1,6 @@
 //! From concurrent sessions to caps, limits and instances.
 //!
-//! Three levels, those of `examples/ops`: at the planned height the caps are filled to the autoscaler's
+//! Three levels, those of `examples/ops`: at the planned peak the caps are filled to the autoscaler's
 //! threshold; a cache that is full to its caps, and the service around it, take [`MOST_PERCENT`] of the
 //! container's limit.
 
@@ -35,7 +35,8 @@ impl Plan {
         }
         let usable = (limit / 100 * MOST_PERCENT).saturating_sub(demand.service_bytes);
         let caps = demand.streams.iter().map(|stream| {
-            stream.height * footprint(stream).resident() as f64 * 100.0 / demand.fill_percent as f64
+            stream.peak_mean * footprint(stream).resident() as f64 * 100.0
+                / demand.fill_percent as f64
         });
         // Each instance has luck of its own to prepare for, so it may take more than in proportion.
         let least = (caps.sum::<f64>() / usable as f64).max(1.0) as u64;

@@ -11,7 +11,7 @@ fn demand(line: &str) -> Demand {
 }
 
 #[test]
-fn caps_are_filled_to_the_threshold_at_the_height() {
+fn caps_are_filled_to_the_threshold_at_the_peak() {
     let demand = demand("--log-ins 2000/min --idle 30m --live 8h --bytes 2KiB");
     let plan = Plan::of(&demand).unwrap();
     assert_eq!((plan.instances, plan.max_entries), (1, 80_875 * 100 / 60 + 1));

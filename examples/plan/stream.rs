@@ -17,14 +17,14 @@ pub(crate) struct Stream {
     pub(crate) bytes: u64,
     /// Concurrent sessions, on average.
     pub(crate) mean: f64,
-    /// The same at the height: what the percentile is taken of.
-    pub(crate) height: f64,
+    /// The same at the peak: what the percentile is taken of.
+    pub(crate) peak_mean: f64,
     pub(crate) log: Option<Log>,
     pub(crate) is_anonymous: bool,
 }
 
 impl Stream {
-    /// Sessions by a rate, by a log, or by both: then whichever has more at its height.
+    /// Sessions by a rate, by a log, or by both: then whichever has more at its peak.
     ///
     /// By a rate, the mean is that of Little's law. A log has its highest number; as another day may
     /// have another, that is taken as a mean.
@@ -47,7 +47,7 @@ impl Stream {
             ));
         }
         let peak = log.as_ref().map_or(0.0, |log| log.peak as f64);
-        let (mean, height) = match (by_rate, &log) {
+        let (mean, peak_mean) = match (by_rate, &log) {
             (Some(mean), _) => (mean, mean.max(peak)),
             (None, Some(log)) => (log.mean, peak),
             (None, None) => (0.0, 0.0),
@@ -59,7 +59,7 @@ impl Stream {
             (None, None) => (Rate::of_seconds(0.0), lifetime),
         };
         let (name, is_anonymous) = ("logged in", false);
-        Ok(Self { name, rate, lifetime, bytes, mean, height, log, is_anonymous })
+        Ok(Self { name, rate, lifetime, bytes, mean, peak_mean, log, is_anonymous })
     }
 
     /// The same of visitors who do not log in.
@@ -70,7 +70,7 @@ impl Stream {
     /// How many sessions live at once on each of `instances`, over which they are spread evenly: the
     /// 99.9th percentile.
     pub(crate) fn planned(&self, instances: u64) -> u64 {
-        planned(self.height / instances as f64)
+        planned(self.peak_mean / instances as f64)
     }
 }
 

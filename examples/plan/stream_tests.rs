@@ -46,9 +46,9 @@ fn a_rate_and_a_log_come_to_the_larger() {
         first_flaw: None,
     };
     let (rate, lifetime) = (Some("2/s".parse().unwrap()), Duration::from_secs(50));
-    let heights = [(rate, 90, 100.0), (rate, 110, 110.0), (None, 90, 90.0)];
-    for (rate, peak, height) in heights {
+    let peaks = [(rate, 90, 100.0), (rate, 110, 110.0), (None, 90, 90.0)];
+    for (rate, peak, peak_mean) in peaks {
         let stream = Stream::new(rate, lifetime, 1, Some(log(peak))).unwrap();
-        assert_eq!((stream.height, stream.planned(1)), (height, planned(height)));
+        assert_eq!((stream.peak_mean, stream.planned(1)), (peak_mean, planned(peak_mean)));
     }
 }

@@ -1,4 +1,4 @@
-//! `--try`: a real cache in this process, filled to the planned height, and what that takes.
+//! `--try`: a real cache in this process, filled to the planned peak, and what that takes.
 
 use std::thread;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::sizing::footprint;
 #[derive(Clone, Debug)]
 pub(crate) struct Trial {
     sessions: u64,
-    /// How many times the planned height that is.
+    /// How many times the planned peak that is.
     scale: f64,
     pub(crate) planned_bytes: u64,
     pub(crate) resident_bytes: u64,
@@ -37,13 +37,13 @@ impl Trial {
     ///
     /// In words: one session alone is too large, or the platform does not tell resident memory.
     pub(crate) fn run(demand: &Demand) -> Result<Self, String> {
-        let height: u64 = demand.streams.iter().map(resident).sum();
+        let peak: u64 = demand.streams.iter().map(resident).sum();
         let memory = ProcessMemory::read();
         let free = memory
             .limit_bytes
             .map(|limit| limit.saturating_sub(memory.container_bytes.unwrap_or(limit)));
         let most = (free.unwrap_or(u64::MAX) / 2).min(MOST_BYTES);
-        let scale = height.clamp(LEAST_BYTES.min(most), most) as f64 / height as f64;
+        let scale = peak.clamp(LEAST_BYTES.min(most), most) as f64 / peak as f64;
         let fills: Vec<Fill> = demand
             .streams
             .iter()
@@ -78,8 +78,8 @@ impl Trial {
         let Self { sessions, scale, planned_bytes, resident_bytes } = *self;
         let percent = 100.0 * (planned_bytes as f64 / resident_bytes.max(1) as f64 - 1.0);
         let scaled = match scale {
-            scale if scale < 1.0 => format!(" (scaled to {:.1} % of the height)", scale * 100.0),
-            scale if scale > 1.0 => format!(" (scaled to {scale:.1} times the height)"),
+            scale if scale < 1.0 => format!(" (scaled to {:.1} % of the peak)", scale * 100.0),
+            scale if scale > 1.0 => format!(" (scaled to {scale:.1} times the peak)"),
             _ => String::new(),
         };
         let verdict = match self.is_good() {
