@@ -26,15 +26,15 @@ impl Login {
     }
 }
 
-/// The page of a user, or of nobody.
-pub(crate) fn page(user: Option<&str>) -> String {
+/// The page of a user with `more` below, or of a visitor who is not logged in.
+pub(crate) fn page(user: Option<&str>, more: &str) -> String {
     match user {
-        Some(user) => LOGGED_IN.replace("{user}", &escaped(user)),
+        Some(user) => LOGGED_IN.replace("{user}", &escaped(user)).replace("{more}", more),
         None => LOGGED_OUT.to_owned(),
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -56,5 +56,6 @@ const LOGGED_OUT: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"
 
 const LOGGED_IN: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><title>Welcome</title>
 <p>Hello, {user}.</p>
-<form method="post" action="/logout"><button>Log out</button></form></html>
+<form method="post" action="/logout"><button>Log out</button></form>
+{more}</html>
 "#;

@@ -30,7 +30,7 @@ impl<'s> Browser<'s> {
     }
 
     /// The page after the redirection.
-    fn post(&self, path: &str, form: &[(&str, &str)]) -> String {
+    pub(crate) fn post(&self, path: &str, form: &[(&str, &str)]) -> String {
         let form = form.iter().copied();
         let answer = self.agent.post(self.service.url(path)).send_form(form).expect("it answers");
         answer.into_body().read_to_string().expect("it is text")
@@ -41,7 +41,7 @@ impl<'s> Browser<'s> {
         assert!(page.contains("Log out"), "{page}");
     }
 
-    fn is_logged_in(&self) -> bool {
+    pub(crate) fn is_logged_in(&self) -> bool {
         self.see("/").contains("Log out")
     }
 

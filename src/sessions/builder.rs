@@ -232,7 +232,10 @@ where
             }
             let state = known.forget(&version.life);
             if let Some(on_end) = &on_end {
-                on_end(end_of(version, state.ending().unwrap_or(EndCause::of(cause))));
+                // What ended it is the life's to say, unless its time was up before its entry was removed.
+                let cause = EndCause::of(cause);
+                let ending = state.ending().filter(|_| !cause.is_timeout());
+                on_end(end_of(version, ending.unwrap_or(cause)));
             }
         };
         let mut cache = self.cache.on_removal(listener);

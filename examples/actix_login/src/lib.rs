@@ -73,7 +73,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 async fn page(session: Session) -> Result<HttpResponse, SessionGetError> {
     let user: Option<String> = session.get(USER)?;
-    Ok(HttpResponse::Ok().content_type(ContentType::html()).body(pages::page(user.as_deref())))
+    Ok(HttpResponse::Ok().content_type(ContentType::html()).body(pages::page(user.as_deref(), "")))
 }
 
 async fn log_in(session: Session, login: Form<Login>) -> Result<HttpResponse, SessionInsertError> {

@@ -4,12 +4,16 @@
 //!   main      command line, recorder of the metrics, listener
 //!   lib       the store with its limits, the routes
 //!   login     log in, see a page, log out
+//!   devices   a user's devices, and "log out everywhere else"
+//!   online    who is online: a feature beside the sessions, which forgets to let go if asked to
 //!   pages     what is shown; shared with the other example
 //!   status    a sample each second, sent to the page that draws it (status.html)
 //!   verdict   is it the session store?
 //! ```
 
+mod devices;
 mod login;
+mod online;
 #[path = "../../login/pages.rs"]
 mod pages;
 mod status;
@@ -22,10 +26,12 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sundown::metrics::{Publisher, publish_process};
+use sundown::sessions::OnLimit;
 use sundown::tower_sessions_0_15::SundownStore;
 use sundown::{BuildError, Cache, Clock, ProcessMemory};
 use tower_sessions::{Expiry, SessionManagerLayer};
 
+use crate::online::Online;
 use crate::status::Board;
 
 /// What the sessions may take, and for how long.
@@ -39,46 +45,68 @@ pub struct Limits {
     pub sessions: usize,
     /// How many bytes they may take, with all that the cache needs for them.
     pub bytes: u64,
+    /// How many a user may have, if that is limited: one more ends the oldest.
+    pub per_user: Option<usize>,
 }
 
-/// The store of the sessions, on the machine's clock or on a test's.
-///
-/// # Errors
-///
-/// Says which limit cannot be.
-pub fn store(limits: Limits, clock: impl Into<Clock>) -> Result<SundownStore, BuildError> {
-    SundownStore::new(
-        Cache::builder()
+/// The sessions, and who is online.
+#[derive(Clone)]
+pub struct Login {
+    store: SundownStore,
+    online: Online,
+}
+
+impl Login {
+    /// Sets both up, on the machine's clock or on a test's. If `overstays`, the feature that shows who is online
+    /// forgets to let go of what it was given.
+    ///
+    /// # Errors
+    ///
+    /// Says which limit cannot be.
+    pub fn new(
+        limits: Limits,
+        overstays: bool,
+        clock: impl Into<Clock>,
+    ) -> Result<Self, BuildError> {
+        let clock = clock.into();
+        let cache = Cache::builder()
             .max_entries(limits.sessions)
             .max_weight(limits.bytes)
             .time_to_idle(limits.idle)
             .time_to_live(limits.live)
-            .clock(clock),
-    )
+            .clock(clock.clone());
+        let mut store = SundownStore::builder(cache)
+            .principal(|record| record.data.get(pages::USER)?.as_str().map(str::to_owned));
+        if let Some(per_user) = limits.per_user {
+            store = store.max_per_principal(per_user, OnLimit::RevokeOldest);
+        }
+        let online = Online::new((limits.sessions, limits.idle), overstays, clock)?;
+        Ok(Self { store: store.build()?, online })
+    }
 }
 
 /// The service. Must be called on a runtime, for it looks at the store once a second from then on.
 /// Of the machine's memory it knows what `memory` tells: [`ProcessMemory::read`], or a test's.
 ///
 /// `/metrics` and `/status` are for operators: serve them where only they come to.
-pub fn app(
-    store: &SundownStore,
-    recorder: PrometheusHandle,
-    memory: fn() -> ProcessMemory,
-) -> Router {
-    let sessions = SessionManagerLayer::new(store.clone())
+pub fn app(login: Login, recorder: PrometheusHandle, memory: fn() -> ProcessMemory) -> Router {
+    let sessions = SessionManagerLayer::new(login.store.clone())
         // The cookie lasts as long as the browser is open; when the session ends, the cache decides.
         .with_expiry(Expiry::OnSessionEnd)
         // Only because this example speaks plain HTTP: leave it out behind TLS.
         .with_secure(false);
-    let board = Board::watching(store.cache(), memory);
-    let publisher = Publisher::new("sessions");
-    let scrape = Scrape { store: store.clone(), publisher, memory, recorder };
+    let board = Board::watching(&login, memory);
+    let publishers = [Publisher::new("sessions"), Publisher::new("online")];
+    let scrape = Scrape { login: login.clone(), publishers, memory, recorder };
     let people = Router::new()
         .route("/", get(login::page))
         .route("/login", post(login::log_in))
         .route("/logout", post(login::log_out))
-        .layer(sessions);
+        .route("/logout-device", post(devices::log_out_device))
+        .route("/logout-others", post(devices::log_out_others))
+        .route("/logout-everywhere", post(devices::log_out_everywhere))
+        .layer(sessions)
+        .with_state(login);
     let operators = Router::new()
         .route("/metrics", get(metrics).with_state(scrape))
         .route("/status", get(status::page))
@@ -88,14 +116,16 @@ pub fn app(
 
 #[derive(Clone)]
 struct Scrape {
-    store: SundownStore,
-    publisher: Publisher,
+    login: Login,
+    publishers: [Publisher; 2],
     memory: fn() -> ProcessMemory,
     recorder: PrometheusHandle,
 }
 
 async fn metrics(State(scrape): State<Scrape>) -> String {
-    scrape.publisher.publish(&scrape.store.cache().stats());
+    let [sessions, online] = &scrape.publishers;
+    sessions.publish(&scrape.login.store.cache().stats());
+    online.publish(&scrape.login.online.visits().stats());
     publish_process(&(scrape.memory)());
     scrape.recorder.render()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use sundown::{Clock, ProcessMemory};
-use sundown_axum_login::{Limits, app, store};
+use sundown_axum_login::{Limits, Login, app};
 use tokio::net::TcpListener;
 
 /// Log in, see a page, log out; with sessions that are gone when their time is up.
@@ -28,14 +28,21 @@ struct Options {
     /// How many MiB they may take
     #[arg(long, default_value_t = 256)]
     mib: u32,
+    /// On how many devices a user may be logged in; one more logs the oldest out
+    #[arg(long, value_name = "DEVICES")]
+    per_user: Option<usize>,
+    /// Have the page's list of who is online forget to let go: see what /status says a minute after
+    /// somebody's time is up
+    #[arg(long)]
+    overstay: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Options { listen, idle, live, sessions, mib } = Options::parse();
-    let limits = Limits { idle, live, sessions, bytes: u64::from(mib) << 20 };
-    let store = store(limits, Clock::default())?;
-    let app = app(&store, PrometheusBuilder::new().install_recorder()?, ProcessMemory::read);
+    let Options { listen, idle, live, sessions, mib, per_user, overstay } = Options::parse();
+    let limits = Limits { idle, live, sessions, bytes: u64::from(mib) << 20, per_user };
+    let login = Login::new(limits, overstay, Clock::default())?;
+    let app = app(login, PrometheusBuilder::new().install_recorder()?, ProcessMemory::read);
 
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;

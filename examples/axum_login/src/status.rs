@@ -11,11 +11,13 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
-use sundown::{Cache, Overstays, ProcessMemory, Stats, WeakCache};
+use sundown::{Overstays, ProcessMemory, Stats, Tracked, WeakCache};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tower_sessions::session::{Id, Record};
 
+use crate::Login;
+use crate::online::Visit;
 use crate::verdict::{Verdict, verdict};
 
 /// How much of the past the page shows: five minutes.
@@ -50,8 +52,7 @@ pub(crate) struct Sample {
     pub(crate) retired: u64,
     pub(crate) retired_bytes: u64,
     pub(crate) retired_oldest_s: f64,
-    /// Sessions that left and that the application holds, if the cache tracks them; and the lines that
-    /// took the handles.
+    /// Visits that are over and that the application holds, and the lines that took the handles.
     pub(crate) overstays: u64,
     pub(crate) overstays_bytes: u64,
     pub(crate) overstays_oldest_s: f64,
@@ -128,11 +129,12 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// A board that a task keeps for as long as the cache has handles.
-    pub(crate) fn watching(cache: &Cache<Id, Record>, memory: fn() -> ProcessMemory) -> Self {
+    /// A board that a task keeps for as long as the caches have handles.
+    pub(crate) fn watching(login: &Login, memory: fn() -> ProcessMemory) -> Self {
         let (ring, bell) = watch::channel(());
         let board = Self { samples: Arc::default(), bell };
-        tokio::spawn(keep(board.clone(), cache.downgrade(), memory, ring));
+        let (cache, online) = (login.store.cache().downgrade(), login.online.visits().downgrade());
+        tokio::spawn(keep(board.clone(), (cache, online), memory, ring));
         board
     }
 
@@ -154,7 +156,7 @@ impl Board {
 
 async fn keep(
     board: Board,
-    cache: WeakCache<Id, Record>,
+    (cache, online): (WeakCache<Id, Record>, WeakCache<String, Tracked<Visit>>),
     memory: fn() -> ProcessMemory,
     ring: watch::Sender<()>,
 ) {
@@ -162,8 +164,8 @@ async fn keep(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(cache) = cache.upgrade() else { return };
-        let sample = Sample::of(&cache.stats(), &cache.overstays(), memory());
+        let (Some(cache), Some(online)) = (cache.upgrade(), online.upgrade()) else { return };
+        let sample = Sample::of(&cache.stats(), &online.overstays(), memory());
         board.with(|samples| {
             samples.push_back(sample);
             if samples.len() > MOST_SAMPLES {

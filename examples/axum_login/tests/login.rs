@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::Value;
 use sundown::{ManualClock, ProcessMemory};
-use sundown_axum_login::{Limits, app, store};
+use sundown_axum_login::{Limits, Login, app};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -27,17 +27,17 @@ struct Service {
 
 impl Service {
     fn start(sessions: usize) -> Self {
-        Self::start_in(sessions, roomy)
+        Self::start_with(sessions, false, roomy)
     }
 
-    fn start_in(sessions: usize, memory: fn() -> ProcessMemory) -> Self {
+    fn start_with(sessions: usize, overstays: bool, memory: fn() -> ProcessMemory) -> Self {
         let clock = ManualClock::new();
-        let limits = Limits { idle: IDLE, live: LIVE, sessions, bytes: 1 << 20 };
-        let store = store(limits, clock.clone()).expect("the limits are sane");
+        let limits = Limits { idle: IDLE, live: LIVE, sessions, bytes: 1 << 20, per_user: Some(3) };
+        let login = Login::new(limits, overstays, clock.clone()).expect("the limits are sane");
         let runtime = Runtime::new().expect("threads can be made");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let serve = async move { axum::serve(listener, app(&store, recorder(), memory)).await };
+        let serve = async move { axum::serve(listener, app(login, recorder(), memory)).await };
         runtime.spawn(serve);
         Self { address, clock, _runtime: runtime }
     }
@@ -116,7 +116,7 @@ fn the_status_page_is_told_what_the_store_holds() {
 
 #[test]
 fn the_status_page_is_told_whose_the_memory_is_when_the_container_is_near_its_limit() {
-    let service = Service::start_in(100, crowded);
+    let service = Service::start_with(100, false, crowded);
     let browser = Browser::new(&service);
     browser.log_in("ada");
     let news = wait_for(&service, |news| news["samples"][0]["sessions"] == 1);
@@ -132,6 +132,49 @@ fn the_status_page_is_told_whose_the_memory_is_when_the_container_is_near_its_li
 
     let scraped = browser.see("/metrics");
     assert!(scraped.contains("\nsundown_container_memory_limit_bytes 1048576000\n"), "{scraped}");
+}
+
+#[test]
+fn a_user_has_three_devices_and_ends_them() {
+    let service = Service::start(100);
+    let devices: Vec<Browser> = (0..4)
+        .map(|_| {
+            let browser = Browser::new(&service);
+            browser.log_in("ada");
+            service.clock.advance(story::MINUTE);
+            browser
+        })
+        .collect();
+    let are_in = || devices.iter().map(Browser::is_logged_in).collect::<Vec<_>>();
+    assert_eq!(are_in(), [false, true, true, true]);
+    let page = devices[3].see("/");
+    assert_eq!((page.matches("<li>").count(), page.matches("this one").count()), (3, 1), "{page}");
+
+    let device = page.split("value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    devices[3].post("/logout-device", &[("device", device.expect("a button"))]);
+    assert_eq!(are_in(), [false, false, true, true]);
+    devices[3].post("/logout-device", &[("device", "made up")]);
+    devices[3].post("/logout-others", &[]);
+    assert_eq!(are_in(), [false, false, false, true]);
+    devices[3].post("/logout-everywhere", &[]);
+    assert_eq!(are_in(), [false, false, false, false]);
+}
+
+#[test]
+fn the_status_page_names_the_line_that_forgets() {
+    let service = Service::start_with(100, true, roomy);
+    Browser::new(&service).log_in("ada");
+    Browser::new(&service).log_in("bob");
+    service.clock.advance(IDLE);
+    wait_for(&service, |news| {
+        let latest = news["samples"].as_array().and_then(|samples| samples.last());
+        latest.is_some_and(|latest| latest["idle"] == 2)
+    });
+    // They have left; from now on their handles overstay.
+    service.clock.advance(story::MINUTE);
+    let news = wait_for(&service, |news| news["level"] == "watch");
+    let text = news["text"].as_str().expect("it is text");
+    assert!(text.contains("have ended (2), taken at src/online.rs:"), "{text}");
 }
 
 /// The first news of a new visitor that are as wanted; gives up when the client does, in a minute.
