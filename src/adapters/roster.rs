@@ -7,21 +7,21 @@
 //! ```text
 //!   principal ──► lives, oldest first or not          S1, S2
 //!                   ▲
-//!         key ──► place { now, is_changing }          R1
+//!         key ──► place { now, is_changing }          Q1
 //! ```
 //!
-//! R1. The place of a key names the life of the session that the cache has under it. One call at a time changes
+//! Q1. The place of a key names the life of the session that the cache has under it. One call at a time changes
 //!     whose a session is: it takes the place's *turn* before it changes the cache, and gives it back after.
 //!     Meanwhile the session is of the life that the place names or of the one that the call brings.
-//! R2. A life is among its principal's before the cache has its session, and until that has left the cache or is
+//! Q2. A life is among its principal's before the cache has its session, and until that has left the cache or is
 //!     another principal's. So no more sessions of a principal are in the cache than its limit allows.
-//! R3. Revocation ends the lives first, and then removes what the cache has under their keys. A call that has its turn
+//! Q3. Revocation ends the lives first, and then removes what the cache has under their keys. A call that has its turn
 //!     finds the session gone, or finds that its life has ended and removes the session itself.
-//! R4. A session that was deleted may be on its way to a new id. When it was deleted is remembered, and when
+//! Q4. A session that was deleted may be on its way to a new id. When it was deleted is remembered, and when
 //!     its principal, or it alone, was revoked last: what is created from a session that was deleted before that
 //!     takes nothing of it along. Its life is entered before this is looked up, and the
 //!     revocation is noted under the same lock as it looks for lives; so one of the two sees the other.
-//! R5. The cache tells of the end of each session, once. If it has a live session under the key by then, that was put
+//! Q5. The cache tells of the end of each session, once. If it has a live session under the key by then, that was put
 //!     back, and its own end is yet to come.
 
 use core::hash::{BuildHasher, Hash};
@@ -52,8 +52,8 @@ pub(super) struct Roster<R: Kept> {
     rule: Box<PrincipalOf<R>>,
     principals: Principals<String, R::Key>,
     places: Box<[Mutex<Places<R::Key>>]>,
-    /// The lives of sessions that were deleted lately, each with the revocations until then (R4).
-    departed: Cache<R::Key, (Arc<Member<R::Key>>, u64)>,
+    /// Sessions that were deleted lately (Q4).
+    departed: Cache<R::Key, Departed<R::Key>>,
     /// Of principals, numbered.
     revocations: Cache<String, Revocation>,
     /// Sessions that were ended alone.
@@ -99,6 +99,9 @@ impl Revocation {
 
 /// Lives whose sessions have to leave the cache, each with whether this call has ended it.
 pub(super) type Ended<K> = Vec<(Arc<Member<K>>, bool)>;
+
+/// A life, and the number of the last revocation when its session was deleted.
+type Departed<K> = (Arc<Member<K>>, u64);
 
 type Places<K> = HashMap<K, Place<K>>;
 
@@ -185,7 +188,7 @@ impl<R: Kept> Roster<R> {
         self.cache.get().is_some_and(|cache| cache.contains_key(key))
     }
 
-    /// Takes a key's turn, if its session is about to become another principal's (R1); none if it is not.
+    /// Takes a key's turn, if its session is about to become another principal's (Q1); none if it is not.
     ///
     /// What it takes along of the session that it was made from is `origin`'s.
     pub(super) fn take_turn(
@@ -234,7 +237,7 @@ impl<R: Kept> Roster<R> {
         }))
     }
 
-    /// Notes that a session is about to be deleted (R4).
+    /// Notes that a session is about to be deleted (Q4).
     pub(super) fn depart(&self, key: &R::Key) {
         let Some(life) = self.life_of(key) else { return };
         // Acquire: pairs with `revoke_all`. What is begun after a revocation sees its number.
@@ -246,7 +249,7 @@ impl<R: Kept> Roster<R> {
         self.places(key).lock().get(key)?.now.clone()
     }
 
-    /// Whether what is under a life's key may be of this life (R1).
+    /// Whether what is under a life's key may be of this life (Q1).
     pub(super) fn may_have(&self, life: &Member<R::Key>) -> bool {
         let places = self.places(&life.key).lock();
         places.get(&life.key).is_some_and(|place| {
@@ -254,7 +257,7 @@ impl<R: Kept> Roster<R> {
         })
     }
 
-    /// Whether a session that was deleted has been revoked since (R4).
+    /// Whether a session that was deleted has been revoked since (Q4).
     pub(super) fn was_revoked(&self, departed: &R::Key) -> bool {
         let Some((life, revoked)) = self.departed.peek(departed) else { return false };
         let principal = life.principal.as_ref().expect("a member has one");
@@ -317,7 +320,7 @@ impl<R: Kept> Roster<R> {
         }
     }
 
-    /// The cache tells of a session's end (R5).
+    /// The cache tells of a session's end (Q5).
     fn hear(&self, key: &R::Key) {
         let is_known = self.places(key).lock().contains_key(key);
         if is_known && !self.is_live(key) {
@@ -346,12 +349,12 @@ impl<R: Kept> Roster<R> {
         self.principals.check(|life| listed.push(life.clone()))?;
         for life in &listed {
             if !self.life_of(&life.key).is_some_and(|now| now.is(life)) {
-                return Err("R1: a life is not in the place of its key");
+                return Err("Q1: a life is not in the place of its key");
             }
         }
         let placed: usize = self.places.iter().map(|places| places.lock().len()).sum();
         if placed != listed.len() {
-            return Err("R1: a place has no life");
+            return Err("Q1: a place has no life");
         }
         Ok(placed)
     }
@@ -360,7 +363,7 @@ impl<R: Kept> Roster<R> {
 /// A session is to stay whose it is.
 struct SameAsNow;
 
-/// A call's turn to change whose a session is (R1): given back as it was unless it is [kept](Self::keep).
+/// A call's turn to change whose a session is (Q1): given back as it was unless it is [kept](Self::keep).
 pub(super) struct Turn<'r, R: Kept> {
     roster: &'r Roster<R>,
     key: R::Key,
@@ -406,7 +409,7 @@ impl<R: Kept> Turn<'_, R> {
         self.next.as_ref().is_some_and(|next| next.begun_ns == self.taken_ns)
     }
 
-    /// Enters the new life among its principal's, if that has a place for it (R2).
+    /// Enters the new life among its principal's, if that has a place for it (Q2).
     pub(super) fn try_enter(&mut self) -> Result<(), NoPlace<String, R::Key>> {
         let Some(next) = &self.next else { return Ok(()) };
         let is_over = |life: &Member<R::Key>| !self.roster.is_live(&life.key);
@@ -415,7 +418,7 @@ impl<R: Kept> Turn<'_, R> {
         Ok(())
     }
 
-    /// The cache has the session as the new principal's. False if that was revoked meanwhile (R3).
+    /// The cache has the session as the new principal's. False if that was revoked meanwhile (Q3).
     pub(super) fn keep(mut self) -> bool {
         let next = self.next.take();
         self.give_back(|place| place.now.clone_from(&next));

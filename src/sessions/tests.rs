@@ -1,6 +1,5 @@
 //! Tests of sessions, on a clock that they move themselves.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Barrier, Mutex, PoisonError};
 use std::time::Duration;

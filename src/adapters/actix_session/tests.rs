@@ -445,3 +445,94 @@ fn a_storm_of_visitors_evicts_no_one_who_is_logged_in() {
     assert!((700..=800).contains(&store.cache().len()), "{}", store.cache().len());
     store.cache().audit().unwrap();
 }
+
+mod principals {
+    use super::super::principal_of;
+    use super::*;
+    use crate::cache::tests::reap_all;
+    use crate::sessions::OnLimit;
+
+    fn with(limit: (usize, OnLimit)) -> SundownActixStore {
+        on(&ManualClock::new(), limit)
+    }
+
+    fn on(clock: &ManualClock, limit: (usize, OnLimit)) -> SundownActixStore {
+        SundownActixStore::builder(builder(clock))
+            .principal(principal_of::actix_identity_at("user"))
+            .max_per_principal(limit.0, limit.1)
+            .build()
+            .unwrap()
+    }
+
+    fn changed(store: &SundownActixStore, key: &SessionKey, state: SessionState) -> SessionKey {
+        block_on(store.update(same(key), state, &HOUR)).unwrap()
+    }
+
+    #[test]
+    fn the_limit_holds_and_a_new_key_keeps_the_place() {
+        let clock = ManualClock::new();
+        let store = on(&clock, (2, OnLimit::RevokeOldest));
+        let first = saved(&store, HOUR);
+        clock.advance(after(MINUTE));
+        let second = saved(&store, HOUR);
+        clock.advance(after(MINUTE));
+        let shown = store.sessions_of("ada")[0].public_id;
+        // `renew`: the middleware deletes and saves.
+        let loaded = block_on(store.load(&first)).unwrap().unwrap();
+        block_on(store.delete(&first)).unwrap();
+        let renewed = block_on(store.save(loaded, &HOUR)).unwrap();
+        assert_eq!(store.sessions_of("ada")[0].public_id, shown);
+        saved(&store, HOUR);
+        assert!(!is_live(&store, &renewed) && is_live(&store, &second));
+        assert_eq!(store.keeper.check_roster(), 2);
+
+        let store = with((1, OnLimit::Refuse));
+        let key = saved(&store, HOUR);
+        let refused = block_on(store.save(state("ada"), &HOUR));
+        assert_eq!(refusal(refused), Refusal::LimitReached);
+        assert!(is_live(&store, &key));
+    }
+
+    #[test]
+    fn a_session_becomes_another_users_in_place() {
+        let store = with((3, OnLimit::Refuse));
+        let key = saved(&store, HOUR);
+        block_on(store.load(&key)).unwrap();
+        let key = changed(&store, &key, state("eve"));
+        assert_eq!((store.sessions_of("ada").len(), store.sessions_of("eve").len()), (0, 1));
+        block_on(store.load(&key)).unwrap();
+        let key = changed(&store, &key, SessionState::new());
+        assert!(store.sessions_of("eve").is_empty() && is_live(&store, &key));
+        assert_eq!(store.keeper.check_roster(), 0);
+    }
+
+    #[test]
+    fn what_was_revoked_is_not_brought_back_by_a_late_update() {
+        let store = with((3, OnLimit::Refuse));
+        for has_run_out in [false, true] {
+            let key = saved(&store, HOUR);
+            let mut late = block_on(store.load(&key)).unwrap().unwrap();
+            late.insert("n".to_owned(), "1".to_owned());
+            if has_run_out {
+                // Neither in the list nor deleted when the user's sessions are ended.
+                store.cache().discard(&SessionId::of(&key).unwrap());
+                reap_all(store.cache());
+            }
+            assert_eq!(store.revoke_all("ada"), usize::from(!has_run_out));
+            let refused = block_on(store.update(same(&key), late, &HOUR));
+            assert_eq!(refusal(refused), Refusal::LoggedOut, "{has_run_out}");
+            assert_eq!(store.keeper.check_roster(), 0);
+        }
+    }
+
+    #[test]
+    fn everyone_else_is_logged_out() {
+        let store = with((5, OnLimit::Refuse));
+        let keys: Vec<_> = (0..3).map(|_| saved(&store, HOUR)).collect();
+        assert_eq!(store.revoke_others("ada", &keys[1]), 2);
+        assert!(is_live(&store, &keys[1]) && !is_live(&store, &keys[0]));
+        let malformed = SessionKey::try_from("not of this store".to_owned()).unwrap();
+        assert_eq!(store.revoke_others("ada", &malformed), 1);
+        assert_eq!(store.keeper.check_roster(), 0);
+    }
+}

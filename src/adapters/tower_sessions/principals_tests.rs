@@ -327,6 +327,34 @@ fn a_rule_that_panics_leaves_all_as_it_was() {
     assert_eq!(store.sessions_of("eve").len(), 1);
 }
 
+/// The weigher is asked when a session is among its principal's and not in the cache yet.
+#[test]
+fn a_revocation_amid_a_log_in_ends_it() {
+    static STORE: OnceLock<SundownStore> = OnceLock::new();
+    static REVOKES: AtomicBool = AtomicBool::new(false);
+    let weigher = |_: &Id, _: &Record| {
+        // What is set aside is weighed as well.
+        if let Some(store) = STORE.get().filter(|_| REVOKES.swap(false, Ordering::Relaxed)) {
+            store.revoke_all("ada");
+            REVOKES.store(true, Ordering::Relaxed);
+        }
+        1
+    };
+    let cache = builder(&ManualClock::new()).max_weight(1_000).weigher(weigher);
+    let store = STORE.get_or_init(|| with(cache, REFUSE));
+    let visitor = created(store, HOUR).id;
+    let in_place = request(store, visitor);
+    block_on(in_place.insert("user", "ada")).unwrap();
+    REVOKES.store(true, Ordering::Relaxed);
+    block_on(in_place.save()).unwrap();
+    assert!(!is_live(store, &visitor));
+    let id = log_in(store, "ada");
+    assert!(!is_live(store, &id));
+    REVOKES.store(false, Ordering::Relaxed);
+    assert_eq!(store.keeper.check_roster(), 0);
+    assert!(is_live(store, &log_in(store, "ada")));
+}
+
 #[test]
 fn principals_that_are_gone_take_no_memory() {
     let clock = ManualClock::new();
