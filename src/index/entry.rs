@@ -93,6 +93,7 @@ impl Judgement {
     }
 
     /// Why it is over, if it is over at `now_ns`.
+    #[inline]
     pub(crate) fn cause_at(self, now_ns: u64) -> Option<RemovalCause> {
         (self.deadline_ns() <= now_ns).then_some(if self.absolute_ns <= self.idle_until_ns {
             RemovalCause::Expired

@@ -177,14 +177,8 @@ impl<K, V> Linked<K, V> {
 
     /// Takes a hold without a use; for the holder of the shard's lock, on an entry that is not dead.
     pub(crate) fn hold(&self) -> Held<K, V> {
-        loop {
-            // Relaxed: the compare-and-swap decides.
-            let word = Word(self.word.load(Ordering::Relaxed));
-            debug_assert!(!word.is_dead(), "N1: a dead entry takes no new holds");
-            if self.swap_word(word, word.with_one_more_hold()) {
-                return Held(self.0);
-            }
-        }
+        // SAFETY: the token says that the entry is linked, and the caller that it is not dead.
+        unsafe { Held::take(self) }
     }
 
     /// The dead entry that the index no longer holds, for whatever `cause`.
@@ -233,6 +227,22 @@ impl<K, V> Held<K, V> {
     /// Such a look at `entry` has returned `Look::Live`, and no other `Held` stands for it.
     pub(super) unsafe fn of(entry: &Entry<K, V>) -> Self {
         Self(NonNull::from(entry))
+    }
+
+    /// Takes a hold without a use.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the shard's lock, and the entry is not dead.
+    pub(super) unsafe fn take(entry: &Entry<K, V>) -> Self {
+        loop {
+            // Relaxed: the compare-and-swap decides.
+            let word = Word(entry.word.load(Ordering::Relaxed));
+            debug_assert!(!word.is_dead(), "N1: a dead entry takes no new holds");
+            if entry.swap_word(word, word.with_one_more_hold()) {
+                return Self(NonNull::from(entry));
+            }
+        }
     }
 
     pub(crate) fn is(&self, entry: &Entry<K, V>) -> bool {

@@ -89,12 +89,12 @@ impl<T> Ledger<T> {
         self.deadlines.file_and_look(&mut self.slab, id, deadline_ns)
     }
 
-    /// Puts another session in the place of this record's.
+    /// A record's session, for another one to take its place.
     ///
     /// The new one's last use must not lie before the old one's (L3). If its deadline may, the
     /// caller refiles it.
-    pub(crate) fn swap_token(&mut self, id: RecordId, token: T) -> T {
-        core::mem::replace(&mut self.slab.get_mut(id).token, token)
+    pub(crate) fn get_mut(&mut self, id: RecordId) -> &mut T {
+        &mut self.slab.get_mut(id).token
     }
 
     /// Lets a session go. Constant time.
