@@ -23,7 +23,7 @@ mod wheel;
 use crate::error::{Broken, ensure};
 use crate::platform::clock::NEVER_NS;
 pub(crate) use slab::RecordId;
-use slab::{Fit, Slab};
+use slab::{Fit, Record, Slab};
 use wheel::Wheel;
 
 #[derive(Debug)]
@@ -99,11 +99,12 @@ impl<T> Ledger<T> {
 
     /// Lets a session go. Constant time.
     pub(crate) fn remove(&mut self, id: RecordId) -> T {
-        self.deadlines.unfile(&mut self.slab, id);
+        let Record { token, links } = self.slab.remove(id);
+        self.deadlines.forget(&mut self.slab, links);
         if let Some(recency) = &mut self.recency {
-            recency.unfile(&mut self.slab, id);
+            recency.forget(&mut self.slab, links);
         }
-        self.slab.remove(id).token
+        token
     }
 
     pub(crate) fn get(&self, id: RecordId) -> &T {

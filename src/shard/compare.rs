@@ -44,7 +44,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Takes the lock for an entry that was equal.
-    #[inline]
+    #[inline(always)]
     fn open_for<'s>(
         &'s self,
         shared: &'s Shared<K, V>,

@@ -121,7 +121,16 @@ impl<const LANE: usize> Wheel<LANE> {
 
     /// Takes a record out of its list; does nothing if it is in none. Constant time.
     pub(super) fn unfile<T>(&mut self, slab: &mut Slab<T>, id: RecordId) {
-        let links = core::mem::replace(&mut slab.get_mut(id).links[LANE], Links::UNFILED);
+        let links = &mut slab.get_mut(id).links;
+        let before = *links;
+        links[LANE] = Links::UNFILED;
+        self.forget(slab, before);
+    }
+
+    /// Takes a record out of its list that had these links and is filed anew or gone; does nothing
+    /// if it was in none. Constant time.
+    pub(super) fn forget<T>(&mut self, slab: &mut Slab<T>, links: [Links; 2]) {
+        let links = links[LANE];
         if !links.is_filed() {
             return;
         }
