@@ -276,6 +276,7 @@ pub(crate) struct Removed<K, V> {
     pub(crate) key: K,
     pub(crate) value: V,
     pub(crate) exit: Exit,
+    /// When its time was up, if that is how it ended.
     pub(crate) deadline_ns: u64,
     pub(crate) weight: u64,
 }
@@ -330,9 +331,10 @@ impl<K, V> Unlinked<K, V> {
         // SAFETY: the pointer came from a Box in `Fresh::into_linked`. By the caller's promise no
         // reader and no hold is left; the index forgot it, and this is its only token.
         let entry = unsafe { Box::from_raw(self.0.as_ptr()) };
-        let deadline_ns = entry.judge().deadline_ns();
         // Relaxed: this is the only owner.
         let exit = Exit::from_raw(entry.record.load(Ordering::Relaxed));
+        let deadline_ns =
+            if exit.cause().is_timeout() { entry.judge().deadline_ns() } else { NEVER_NS };
         let Entry { key, value, weight, .. } = *entry;
         Removed { key, value, exit, deadline_ns, weight }
     }
