@@ -11,7 +11,7 @@ use crate::error::{Reason, Rejected};
 use crate::index::{Fresh, Use};
 use crate::lifetime::Lifetime;
 use crate::platform::sync::{Ordering, pin};
-use crate::shard::{After, Hold, Mode, NotPut, Overtaken, Snag};
+use crate::shard::{After, Hold, Mode, NotPut, Overtaken, Shard, Snag};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -151,10 +151,11 @@ where
         mode: Mode<'_, K, V>,
     ) -> Result<(), Rejected<K, V>> {
         let hash = self.core.hash(&key);
-        self.core.shard(hash).index().prefetch(hash.index);
+        let shard = self.core.shard(hash);
+        shard.index().prefetch(hash.index);
         let weight = self.core.weigh(&key, &value);
         let fresh = Fresh::new(key, value, hash.index, weight);
-        match self.settle_in(fresh, hash.shard, lifetime, mode) {
+        match self.settle_in(fresh, shard, lifetime, mode) {
             Ok(()) => Ok(()),
             Err((fresh, Some(reason))) => {
                 // Relaxed: a figure.
@@ -179,7 +180,7 @@ where
     pub(super) fn settle_in(
         &self,
         fresh: Fresh<K, V>,
-        shard: u32,
+        shard: &Shard<K, V>,
         lifetime: Lifetime,
         mode: Mode<'_, K, V>,
     ) -> Result<(), (Fresh<K, V>, Option<Reason>)> {
@@ -192,7 +193,7 @@ where
     fn try_settle_in(
         &self,
         mut fresh: Fresh<K, V>,
-        shard: u32,
+        shard: &Shard<K, V>,
         lifetime: Lifetime,
         mode: Mode<'_, K, V>,
         follow_ups: &mut FollowUps,
@@ -202,8 +203,6 @@ where
         if !budget.admits(fresh.weight()) {
             return Err((fresh, Some(Reason::TooHeavy)));
         }
-        let number = shard as usize & (core.shards.len() - 1);
-        let shard = &core.shards[number];
         let spans = lifetime.resolve(core.spans);
         let (mut room, mut waits) = (Room::none(budget), MOST_WAITS);
         let (mut gives_way, mut contest) = (true, None);
@@ -214,7 +213,7 @@ where
                     // Others wait for its turn, but not for what it frees.
                     drop(contest);
                     if after == After::Help {
-                        core.help([&**shard]);
+                        core.help([shard]);
                     }
                     return Ok(());
                 }
@@ -234,6 +233,7 @@ where
                         (fresh, gives_way) = (back, false);
                     }
                     Snag::NeedsRoom(need, spared) => {
+                        let number = shard.number();
                         follow_ups.note(number, after);
                         let spared = spared.map(|id| (number, id));
                         match core.gather(&mut room, need, spared, (follow_ups, &mut waits)) {
@@ -316,12 +316,12 @@ where
             let new_key = hold.key().clone();
             let weight = self.core.weigh(&new_key, &new_value);
             let fresh = Fresh::new(new_key, new_value, hash.index, weight);
-            match self.settle_in(fresh, hash.shard, Lifetime::default(), Mode::Update(&hold)) {
+            let shard = hold.shard();
+            match self.settle_in(fresh, shard, Lifetime::default(), Mode::Update(&hold)) {
                 Ok(()) => return Ok(true),
                 // Somebody else was faster: look again.
                 Err((fresh, None)) => {
                     self.core.withdraw(&fresh.into_parts().1);
-                    let shard = hold.shard();
                     drop(hold);
                     Contest::lose(&mut contest, &self.core, shard, hash.index);
                 }

@@ -31,7 +31,8 @@ pub(crate) struct Fresh<K, V>(NonNull<Entry<K, V>>);
 
 impl<K, V> Fresh<K, V> {
     pub(crate) fn new(key: K, value: V, hash: u32, weight: u64) -> Self {
-        Self(NonNull::from(Box::leak(Box::new(Entry {
+        // Written in its place, not moved there.
+        Self(NonNull::from(Box::leak(Box::new_uninit()).write(Entry {
             word: AtomicU64::new(0),
             absolute_ns: AtomicU64::new(NEVER_NS),
             idle_ns: AtomicU64::new(NEVER_NS),
@@ -42,7 +43,7 @@ impl<K, V> Fresh<K, V> {
             weight,
             value,
             key,
-        }))))
+        })))
     }
 
     fn entry(&self) -> &Entry<K, V> {

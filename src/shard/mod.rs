@@ -160,6 +160,11 @@ impl<K, V> Shard<K, V> {
 
     /// For readers.
     #[inline]
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    #[inline]
     pub(crate) fn index(&self) -> &Index<K, V> {
         &self.index
     }
