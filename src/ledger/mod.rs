@@ -153,7 +153,7 @@ impl<T> Ledger<T> {
     /// The sessions that [`next_due`](Self::next_due) comes to as long as nothing more urgent turns
     /// up.
     pub(crate) fn due(&self) -> impl Iterator<Item = &T> {
-        self.deadlines.backlog(&self.slab)
+        Wheel::<DEADLINE>::from_record(&self.slab, self.deadlines.next_in_backlog())
     }
 
     /// Whether something is waiting in [`next_due`](Self::next_due) that was filed under a tick that
@@ -200,13 +200,14 @@ impl<T> Ledger<T> {
 
     /// The sessions that a search for the coldest will ask about, as far as that is known.
     pub(crate) fn next_coldest(&self) -> impl Iterator<Item = &T> {
-        let recency = self.recency.iter();
-        recency.flat_map(|recency| recency.first_tick(&self.slab).chain(self.next_settled()))
+        let first = self.recency.as_ref().and_then(Wheel::first_of_tick);
+        Wheel::<RECENCY>::from_record(&self.slab, first).chain(self.next_settled())
     }
 
     /// Those that will be refiled ahead of their turn once the coldest is found.
     pub(crate) fn next_settled(&self) -> impl Iterator<Item = &T> {
-        self.recency.iter().flat_map(|recency| recency.backlog(&self.slab))
+        let first = self.recency.as_ref().and_then(Wheel::next_in_backlog);
+        Wheel::<RECENCY>::from_record(&self.slab, first)
     }
 
     /// Refiles a few of those whose turn comes soon. At least as many for each eviction as come up

@@ -193,17 +193,17 @@ impl<const LANE: usize> Wheel<LANE> {
         self.levels.iter().find_map(|level| level.backlog.head())
     }
 
-    /// The sessions in the lowest backlog, in the order in which they are taken from it.
-    pub(super) fn backlog<'s, T>(&self, slab: &'s Slab<T>) -> impl Iterator<Item = &'s T> {
-        Self::from_record(slab, self.next_in_backlog())
+    /// The record that was filed first of those in the first tick that has any.
+    pub(super) fn first_of_tick(&self) -> Option<RecordId> {
+        self.first_slot().and_then(Slot::head)
     }
 
-    /// The sessions of the first tick that has any, in the order in which they are filed.
-    pub(super) fn first_tick<'s, T>(&self, slab: &'s Slab<T>) -> impl Iterator<Item = &'s T> {
-        Self::from_record(slab, self.first_slot().and_then(Slot::head))
-    }
-
-    fn from_record<T>(slab: &Slab<T>, mut at: Option<RecordId>) -> impl Iterator<Item = &T> {
+    /// The sessions from a record on to the end of its list.
+    #[inline]
+    pub(super) fn from_record<T>(
+        slab: &Slab<T>,
+        mut at: Option<RecordId>,
+    ) -> impl Iterator<Item = &T> {
         core::iter::from_fn(move || {
             let record = slab.get(at?);
             at = record.links[LANE].next_record();
