@@ -56,14 +56,20 @@ impl<const LANE: usize> Wheel<LANE> {
     /// Files a record under `key`; tells by which time somebody should look at its slot. Constant
     /// time.
     pub(super) fn file_and_look<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64) -> u64 {
-        let (level, position) = self.file(slab, id, key);
-        self.look_at(level, position, key)
+        let tick = self.tick_of(key);
+        let (level, position) = self.file_at(slab, id, key, tick);
+        self.look_at(level, position, tick)
     }
 
     /// Files a record under `key`, or under the current tick if that has passed; tells on which level
     /// and at which position. Constant time.
     pub(super) fn file<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64) -> (u32, u64) {
-        let tick = self.tick_of(key).max(self.elapsed);
+        self.file_at(slab, id, key, self.tick_of(key))
+    }
+
+    #[inline]
+    fn file_at<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64, tick: u64) -> (u32, u64) {
+        let tick = tick.max(self.elapsed);
         let mut level = least_level(tick - self.elapsed);
         while (tick >> (LEVEL_BITS * level)) - (self.elapsed >> (LEVEL_BITS * level)) >= RING {
             level += 1;
@@ -102,13 +108,13 @@ impl<const LANE: usize> Wheel<LANE> {
         }
     }
 
-    /// When a slot with this smallest key wants attention, as a key.
-    fn look_at(&self, level: u32, position: u64, min: u64) -> u64 {
+    /// When a slot whose smallest key is in `min_tick` wants attention, as a key.
+    fn look_at(&self, level: u32, position: u64, min_tick: u64) -> u64 {
         if level == 0 {
             return position.saturating_mul(self.grain);
         }
         let fits_below = position.saturating_sub(1) << (LEVEL_BITS * level);
-        let in_good_time = self.tick_of(min).saturating_sub(self.lead);
+        let in_good_time = min_tick.saturating_sub(self.lead);
         fits_below.max(in_good_time).saturating_mul(self.grain)
     }
 
@@ -162,7 +168,7 @@ impl<const LANE: usize> Wheel<LANE> {
         let now_tick = now / self.grain;
         for level in 0..self.levels.len() as u32 {
             while let Some((position, min)) = self.first(level) {
-                let near = self.look_at(level, position, min) <= now;
+                let near = self.look_at(level, position, self.tick_of(min)) <= now;
                 if !(near || exact && min <= now) {
                     break;
                 }
@@ -223,7 +229,8 @@ impl<const LANE: usize> Wheel<LANE> {
         }
         let levels = 0..self.levels.len() as u32;
         let looks = levels.filter_map(|level| {
-            self.first(level).map(|(position, min)| self.look_at(level, position, min))
+            let (position, min) = self.first(level)?;
+            Some(self.look_at(level, position, self.tick_of(min)))
         });
         looks.min().unwrap_or(u64::MAX)
     }
