@@ -24,6 +24,7 @@ pub(crate) struct Load {
 
 impl Load {
     /// What this has beyond `other`, of each kind.
+    #[inline]
     pub(crate) fn beyond(self, other: Self) -> Self {
         Self {
             entries: self.entries.saturating_sub(other.entries),
@@ -31,6 +32,7 @@ impl Load {
         }
     }
 
+    #[inline]
     fn is_zero(self) -> bool {
         self == Self::default()
     }
@@ -110,6 +112,7 @@ impl Budget {
     }
 
     /// Whether the cap, if nothing else counted, has room for so much.
+    #[inline]
     pub(crate) fn admits(&self, weight: u64) -> bool {
         self.max_weight.is_none_or(|max_weight| weight <= max_weight)
     }
@@ -118,10 +121,12 @@ impl Budget {
         self.max_weight
     }
 
+    #[inline]
     pub(crate) fn entries(&self) -> u64 {
         self.entries.sum()
     }
 
+    #[inline]
     pub(crate) fn weight(&self) -> u64 {
         if self.is_weighed { self.weight.sum() } else { self.entries() }
     }
@@ -136,6 +141,7 @@ impl Budget {
             && fits(self.weight(), load.weight, self.max_weight)
     }
 
+    #[inline]
     fn try_reserve(&self, load: Load) -> bool {
         if self.max_entries.is_some() && self.is_weighed {
             // Weights without a cap cannot add up to more than their sum can say.
@@ -188,35 +194,41 @@ pub(crate) struct Room<'b> {
 }
 
 impl<'b> Room<'b> {
+    #[inline]
     pub(crate) fn none(budget: &'b Budget) -> Self {
         Self { budget, load: Load::default() }
     }
 
     /// What is still missing of `need`.
+    #[inline]
     pub(crate) fn lacks(&self, need: Load) -> Load {
         need.beyond(self.load)
     }
 
     /// Reserves what is missing of `need`, if it is there.
+    #[inline]
     pub(crate) fn try_cover(&mut self, need: Load) -> bool {
         let missing = self.lacks(need);
-        if missing.is_zero() {
-            return true;
+        missing.is_zero() || self.try_reserve(missing)
+    }
+
+    fn try_reserve(&mut self, missing: Load) -> bool {
+        let is_there = self.budget.try_reserve(missing);
+        if is_there {
+            self.take_over(missing);
         }
-        if !self.budget.try_reserve(missing) {
-            return false;
-        }
-        self.take_over(missing);
-        true
+        is_there
     }
 
     /// Takes over the room of an entry that was just unlinked.
+    #[inline]
     pub(crate) fn take_over(&mut self, load: Load) {
         self.load.entries += load.entries;
         self.load.weight += load.weight;
     }
 
     /// Leaves `load` to an entry that is linked now.
+    #[inline]
     pub(crate) fn spend(&mut self, load: Load) {
         self.load = self.load.beyond(load);
     }

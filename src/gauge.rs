@@ -65,6 +65,7 @@ impl Gauge {
         })
     }
 
+    #[inline]
     pub(crate) fn sum(&self) -> u64 {
         // Relaxed: a figure; who needs room reserves it.
         self.sum.load(Ordering::Relaxed)

@@ -65,6 +65,7 @@ impl Lifetime {
     }
 
     /// Both spans in nanoseconds, with `inherited` where the session has none of its own.
+    #[inline]
     pub(crate) fn resolve(self, inherited: Spans) -> Spans {
         Spans {
             live_ns: self.live.resolve(inherited.live_ns),
@@ -74,6 +75,7 @@ impl Lifetime {
 }
 
 impl Span {
+    #[inline]
     fn resolve(self, inherited_ns: u64) -> u64 {
         match self {
             Self::Inherit => inherited_ns,
@@ -88,6 +90,14 @@ impl Span {
 pub(crate) struct Spans {
     pub(crate) live_ns: u64,
     pub(crate) idle_ns: u64,
+}
+
+impl Spans {
+    /// When a session ends whose lifetimes are measured from `now_ns`, if nobody uses it.
+    #[inline]
+    pub(crate) fn deadline_ns(self, now_ns: u64) -> u64 {
+        now_ns.saturating_add(self.live_ns.min(self.idle_ns))
+    }
 }
 
 /// When a session will expire if nobody uses it again.

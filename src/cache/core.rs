@@ -95,7 +95,7 @@ impl<K, V, S> Core<K, V, S> {
             return;
         }
         self.notice_population();
-        Ticket::defer();
+        Ticket::defer_unless_under_way();
         turn_epoch();
         let until_ns = process_ns().saturating_add(MOST_HELP_NS);
         let is_over = || process_ns() >= until_ns;

@@ -239,7 +239,8 @@ where
         let weight = core.weigh(&key, &value);
         let fresh = Fresh::new(key, value.clone(), self.hash.index, weight);
         let mode = Mode::Fill(self.number);
-        match self.cache.settle_in(fresh, self.hash.shard, lifetime, mode) {
+        match self.cache.settle_in(fresh, core.shard(self.hash), lifetime.resolve(core.spans), mode)
+        {
             Ok(()) => Ok(value),
             Err((fresh, reason)) => {
                 core.withdraw(&value);

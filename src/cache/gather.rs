@@ -51,6 +51,7 @@ impl<K, V, S> Core<K, V, S> {
     }
 
     /// Does what gathering has left to do, and tells of pressure. No lock and no room may be held.
+    #[inline]
     pub(super) fn attend_to(&self, follow_ups: FollowUps) {
         if !follow_ups.full.is_empty() {
             self.help(follow_ups.full.iter().map(|&number| &*self.shards[number]));

@@ -9,9 +9,9 @@ use super::gather::{FollowUps, Gathered, MOST_WAITS};
 use crate::budget::Room;
 use crate::error::{Reason, Rejected};
 use crate::index::{Fresh, Use};
-use crate::lifetime::Lifetime;
+use crate::lifetime::{Lifetime, Spans};
 use crate::platform::sync::{Ordering, pin};
-use crate::shard::{After, Hold, Mode, NotPut, Overtaken, Snag};
+use crate::shard::{After, Hold, Mode, NotPut, Overtaken, Shard, Snag};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -53,7 +53,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn insert(&self, key: K, value: V) -> Result<(), Rejected<K, V>> {
-        self.insert_for(key, value, Lifetime::default())
+        self.put(key, value, self.core.spans, Mode::Always)
     }
 
     /// Like [`insert`](Self::insert), with lifetimes of the session's own.
@@ -74,7 +74,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn insert_for(&self, key: K, value: V, lifetime: Lifetime) -> Result<(), Rejected<K, V>> {
-        self.put(key, value, lifetime, Mode::Always)
+        self.put(key, value, lifetime.resolve(self.core.spans), Mode::Always)
     }
 
     /// Puts a session in only if the key has no live one; atomic.
@@ -101,7 +101,7 @@ where
         value: V,
         lifetime: Lifetime,
     ) -> Result<(), Rejected<K, V>> {
-        self.put(key, value, lifetime, Mode::IfAbsent)
+        self.put(key, value, lifetime.resolve(self.core.spans), Mode::IfAbsent)
     }
 
     /// Puts a session in only if the key has a live one; atomic. Lifetimes start anew.
@@ -122,7 +122,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn replace(&self, key: K, value: V, lifetime: Lifetime) -> Result<(), Rejected<K, V>> {
-        self.put(key, value, lifetime, Mode::IfPresent)
+        self.put(key, value, lifetime.resolve(self.core.spans), Mode::IfPresent)
     }
 
     /// Whether a session is light enough for this cache, if it were empty.
@@ -147,14 +147,15 @@ where
         &self,
         key: K,
         value: V,
-        lifetime: Lifetime,
+        spans: Spans,
         mode: Mode<'_, K, V>,
     ) -> Result<(), Rejected<K, V>> {
         let hash = self.core.hash(&key);
-        self.core.shard(hash).index().prefetch(hash.index);
+        let shard = self.core.shard(hash);
+        shard.index().prefetch(hash.index);
         let weight = self.core.weigh(&key, &value);
         let fresh = Fresh::new(key, value, hash.index, weight);
-        match self.settle_in(fresh, hash.shard, lifetime, mode) {
+        match self.settle_in(fresh, shard, spans, mode) {
             Ok(()) => Ok(()),
             Err((fresh, Some(reason))) => {
                 // Relaxed: a figure.
@@ -179,12 +180,12 @@ where
     pub(super) fn settle_in(
         &self,
         fresh: Fresh<K, V>,
-        shard: u32,
-        lifetime: Lifetime,
+        shard: &Shard<K, V>,
+        spans: Spans,
         mode: Mode<'_, K, V>,
     ) -> Result<(), (Fresh<K, V>, Option<Reason>)> {
         let mut follow_ups = FollowUps::default();
-        let outcome = self.try_settle_in(fresh, shard, lifetime, mode, &mut follow_ups);
+        let outcome = self.try_settle_in(fresh, shard, spans, mode, &mut follow_ups);
         self.core.attend_to(follow_ups);
         outcome
     }
@@ -192,8 +193,8 @@ where
     fn try_settle_in(
         &self,
         mut fresh: Fresh<K, V>,
-        shard: u32,
-        lifetime: Lifetime,
+        shard: &Shard<K, V>,
+        spans: Spans,
         mode: Mode<'_, K, V>,
         follow_ups: &mut FollowUps,
     ) -> Result<(), (Fresh<K, V>, Option<Reason>)> {
@@ -202,9 +203,6 @@ where
         if !budget.admits(fresh.weight()) {
             return Err((fresh, Some(Reason::TooHeavy)));
         }
-        let number = shard as usize & (core.shards.len() - 1);
-        let shard = &core.shards[number];
-        let spans = lifetime.resolve(core.spans);
         let (mut room, mut waits) = (Room::none(budget), MOST_WAITS);
         let (mut gives_way, mut contest) = (true, None);
         loop {
@@ -214,7 +212,7 @@ where
                     // Others wait for its turn, but not for what it frees.
                     drop(contest);
                     if after == After::Help {
-                        core.help([&**shard]);
+                        core.help([shard]);
                     }
                     return Ok(());
                 }
@@ -234,6 +232,7 @@ where
                         (fresh, gives_way) = (back, false);
                     }
                     Snag::NeedsRoom(need, spared) => {
+                        let number = shard.number();
                         follow_ups.note(number, after);
                         let spared = spared.map(|id| (number, id));
                         match core.gather(&mut room, need, spared, (follow_ups, &mut waits)) {
@@ -316,12 +315,12 @@ where
             let new_key = hold.key().clone();
             let weight = self.core.weigh(&new_key, &new_value);
             let fresh = Fresh::new(new_key, new_value, hash.index, weight);
-            match self.settle_in(fresh, hash.shard, Lifetime::default(), Mode::Update(&hold)) {
+            let shard = hold.shard();
+            match self.settle_in(fresh, shard, self.core.spans, Mode::Update(&hold)) {
                 Ok(()) => return Ok(true),
                 // Somebody else was faster: look again.
                 Err((fresh, None)) => {
                     self.core.withdraw(&fresh.into_parts().1);
-                    let shard = hold.shard();
                     drop(hold);
                     Contest::lose(&mut contest, &self.core, shard, hash.index);
                 }

@@ -83,6 +83,7 @@ pub(crate) enum After<'p, K, V> {
 pub(crate) struct Judgement {
     pub(super) word: Word,
     pub(super) absolute_ns: u64,
+    used_ns: u64,
     idle_until_ns: u64,
 }
 
@@ -92,7 +93,14 @@ impl Judgement {
         self.absolute_ns.min(self.idle_until_ns)
     }
 
+    /// The word after a use at `now_ns` (N2).
+    #[inline]
+    fn used_by(self, now_ns: u64) -> Word {
+        self.word.used_later(now_ns.saturating_sub(self.used_ns) / MILLI_NS)
+    }
+
     /// Why it is over, if it is over at `now_ns`.
+    #[inline]
     pub(crate) fn cause_at(self, now_ns: u64) -> Option<RemovalCause> {
         (self.deadline_ns() <= now_ns).then_some(if self.absolute_ns <= self.idle_until_ns {
             RemovalCause::Expired
@@ -164,33 +172,15 @@ impl<K, V> Entry<K, V> {
         let idle_ns = self.idle_ns.load(Ordering::Acquire);
         let absolute_ns = before_ns.min(self.absolute_ns.load(Ordering::Acquire));
         let word = Word(self.word.load(Ordering::Acquire));
-        let idle_until_ns = self.used_ns(word).saturating_add(idle_ns);
-        Judgement { word, absolute_ns, idle_until_ns }
+        // Relaxed: published with the entry.
+        let phase_ns = u64::from(self.phase_ns.load(Ordering::Relaxed));
+        let used_ns = word.used_ms() * MILLI_NS + phase_ns;
+        Judgement { word, absolute_ns, used_ns, idle_until_ns: used_ns.saturating_add(idle_ns) }
     }
 
     /// When it was last used, to the millisecond.
     pub(crate) fn last_used_ns(&self) -> u64 {
-        self.used_ns(self.judge().word)
-    }
-
-    #[inline]
-    fn used_ns(&self, word: Word) -> u64 {
-        word.used_ms() * MILLI_NS + self.phase_ns()
-    }
-
-    #[inline]
-    fn phase_ns(&self) -> u64 {
-        // Relaxed: published with the entry.
-        u64::from(self.phase_ns.load(Ordering::Relaxed))
-    }
-
-    /// The word after a use at `now_ns`.
-    #[inline]
-    fn used_by(&self, word: Word, now_ns: u64) -> Word {
-        if now_ns < self.used_ns(word) + MILLI_NS {
-            return word;
-        }
-        word.used_at((now_ns - self.phase_ns()) / MILLI_NS)
+        self.judge().used_ns
     }
 
     /// Decides whether a reader may have this session, and if so leaves its trace.
@@ -215,9 +205,9 @@ impl<K, V> Entry<K, V> {
             }
             let after = match wish {
                 Use::Peek => judgement.word,
-                Use::Touch => self.used_by(judgement.word, now_ns),
+                Use::Touch => judgement.used_by(now_ns),
                 Use::Hold => judgement.word.with_one_more_hold(),
-                Use::TouchAndHold => self.used_by(judgement.word, now_ns).with_one_more_hold(),
+                Use::TouchAndHold => judgement.used_by(now_ns).with_one_more_hold(),
             };
             if after == judgement.word || self.swap_word(judgement.word, after) {
                 return Look::Live;
@@ -280,10 +270,9 @@ impl<K, V> Entry<K, V> {
     /// Measures new lifetimes from `now_ns`; the holder of the shard's lock has found it live.
     pub(crate) fn set_lifetime(&self, spans: Spans, now_ns: u64) {
         loop {
-            // Relaxed: the compare-and-swap decides.
-            let word = Word(self.word.load(Ordering::Relaxed));
-            let after = self.used_by(word, now_ns);
-            if after == word || self.swap_word(word, after) {
+            let before = self.judge();
+            let after = before.used_by(now_ns);
+            if after == before.word || self.swap_word(before.word, after) {
                 break;
             }
         }

@@ -162,6 +162,15 @@ impl<K, V> Index<K, V> {
         unsafe { table.find(hash, matches) }.map(|(_, entry)| entry)
     }
 
+    /// Takes a hold on a linked entry of a hash, if there is one.
+    #[inline]
+    pub(crate) fn hold_linked(&self, writer: &Writer, hash: u32) -> Option<Held<K, V>> {
+        let entry = self.find_linked(writer, hash, |_| true)?;
+        // SAFETY: the borrow of the writer is the shard's lock, and what is in the table is not dead
+        // (I1).
+        Some(unsafe { Held::take(entry) })
+    }
+
     /// Publishes an entry under a key that is not in. May grow the table.
     pub(crate) fn link(
         &self,

@@ -61,8 +61,12 @@ impl<K, V> Table<K, V> {
     #[inline]
     fn path(&self, hash: u32) -> impl Iterator<Item = usize> {
         let count = self.chunks.len();
-        let home = home_of(hash, count);
-        (home..count).chain(0..home)
+        let mut next = home_of(hash, count);
+        (0..count).map(move |_| {
+            let index = next;
+            next = if index + 1 == count { 0 } else { index + 1 };
+            index
+        })
     }
 
     /// The entry with this hash that `matches`. Chunks with no room left by others end the search.

@@ -31,7 +31,8 @@ pub(crate) struct Fresh<K, V>(NonNull<Entry<K, V>>);
 
 impl<K, V> Fresh<K, V> {
     pub(crate) fn new(key: K, value: V, hash: u32, weight: u64) -> Self {
-        Self(NonNull::from(Box::leak(Box::new(Entry {
+        // Written in its place, not moved there.
+        Self(NonNull::from(Box::leak(Box::new_uninit()).write(Entry {
             word: AtomicU64::new(0),
             absolute_ns: AtomicU64::new(NEVER_NS),
             idle_ns: AtomicU64::new(NEVER_NS),
@@ -42,7 +43,7 @@ impl<K, V> Fresh<K, V> {
             weight,
             value,
             key,
-        }))))
+        })))
     }
 
     fn entry(&self) -> &Entry<K, V> {
@@ -177,14 +178,8 @@ impl<K, V> Linked<K, V> {
 
     /// Takes a hold without a use; for the holder of the shard's lock, on an entry that is not dead.
     pub(crate) fn hold(&self) -> Held<K, V> {
-        loop {
-            // Relaxed: the compare-and-swap decides.
-            let word = Word(self.word.load(Ordering::Relaxed));
-            debug_assert!(!word.is_dead(), "N1: a dead entry takes no new holds");
-            if self.swap_word(word, word.with_one_more_hold()) {
-                return Held(self.0);
-            }
-        }
+        // SAFETY: the token says that the entry is linked, and the caller that it is not dead.
+        unsafe { Held::take(self) }
     }
 
     /// The dead entry that the index no longer holds, for whatever `cause`.
@@ -235,6 +230,22 @@ impl<K, V> Held<K, V> {
         Self(NonNull::from(entry))
     }
 
+    /// Takes a hold without a use.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the shard's lock, and the entry is not dead.
+    pub(super) unsafe fn take(entry: &Entry<K, V>) -> Self {
+        loop {
+            // Relaxed: the compare-and-swap decides.
+            let word = Word(entry.word.load(Ordering::Relaxed));
+            debug_assert!(!word.is_dead(), "N1: a dead entry takes no new holds");
+            if entry.swap_word(word, word.with_one_more_hold()) {
+                return Self(NonNull::from(entry));
+            }
+        }
+    }
+
     pub(crate) fn is(&self, entry: &Entry<K, V>) -> bool {
         core::ptr::eq(self.0.as_ptr(), entry)
     }
@@ -266,6 +277,7 @@ pub(crate) struct Removed<K, V> {
     pub(crate) key: K,
     pub(crate) value: V,
     pub(crate) exit: Exit,
+    /// When its time was up, if that is how it ended.
     pub(crate) deadline_ns: u64,
     pub(crate) weight: u64,
 }
@@ -320,9 +332,10 @@ impl<K, V> Unlinked<K, V> {
         // SAFETY: the pointer came from a Box in `Fresh::into_linked`. By the caller's promise no
         // reader and no hold is left; the index forgot it, and this is its only token.
         let entry = unsafe { Box::from_raw(self.0.as_ptr()) };
-        let deadline_ns = entry.judge().deadline_ns();
         // Relaxed: this is the only owner.
         let exit = Exit::from_raw(entry.record.load(Ordering::Relaxed));
+        let deadline_ns =
+            if exit.cause().is_timeout() { entry.judge().deadline_ns() } else { NEVER_NS };
         let Entry { key, value, weight, .. } = *entry;
         Removed { key, value, exit, deadline_ns, weight }
     }

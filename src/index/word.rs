@@ -31,8 +31,8 @@ impl Word {
     }
 
     #[inline]
-    pub(super) fn used_at(self, used_ms: u64) -> Self {
-        Self(self.0 & !USED | used_ms)
+    pub(super) fn used_later(self, by_ms: u64) -> Self {
+        Self(self.0 + by_ms)
     }
 
     #[inline]

@@ -23,7 +23,7 @@ mod wheel;
 use crate::error::{Broken, ensure};
 use crate::platform::clock::NEVER_NS;
 pub(crate) use slab::RecordId;
-use slab::{Fit, Slab};
+use slab::{Fit, Record, Slab};
 use wheel::Wheel;
 
 #[derive(Debug)]
@@ -89,21 +89,22 @@ impl<T> Ledger<T> {
         self.deadlines.file_and_look(&mut self.slab, id, deadline_ns)
     }
 
-    /// Puts another session in the place of this record's.
+    /// A record's session, for another one to take its place.
     ///
     /// The new one's last use must not lie before the old one's (L3). If its deadline may, the
     /// caller refiles it.
-    pub(crate) fn swap_token(&mut self, id: RecordId, token: T) -> T {
-        core::mem::replace(&mut self.slab.get_mut(id).token, token)
+    pub(crate) fn get_mut(&mut self, id: RecordId) -> &mut T {
+        &mut self.slab.get_mut(id).token
     }
 
     /// Lets a session go. Constant time.
     pub(crate) fn remove(&mut self, id: RecordId) -> T {
-        self.deadlines.unfile(&mut self.slab, id);
+        let Record { token, links } = self.slab.remove(id);
+        self.deadlines.forget(&mut self.slab, links);
         if let Some(recency) = &mut self.recency {
-            recency.unfile(&mut self.slab, id);
+            recency.forget(&mut self.slab, links);
         }
-        self.slab.remove(id).token
+        token
     }
 
     pub(crate) fn get(&self, id: RecordId) -> &T {
@@ -152,7 +153,7 @@ impl<T> Ledger<T> {
     /// The sessions that [`next_due`](Self::next_due) comes to as long as nothing more urgent turns
     /// up.
     pub(crate) fn due(&self) -> impl Iterator<Item = &T> {
-        self.deadlines.backlog(&self.slab)
+        Wheel::<DEADLINE>::from_record(&self.slab, self.deadlines.next_in_backlog())
     }
 
     /// Whether something is waiting in [`next_due`](Self::next_due) that was filed under a tick that
@@ -199,13 +200,14 @@ impl<T> Ledger<T> {
 
     /// The sessions that a search for the coldest will ask about, as far as that is known.
     pub(crate) fn next_coldest(&self) -> impl Iterator<Item = &T> {
-        let recency = self.recency.iter();
-        recency.flat_map(|recency| recency.first_tick(&self.slab).chain(self.next_settled()))
+        let first = self.recency.as_ref().and_then(Wheel::first_of_tick);
+        Wheel::<RECENCY>::from_record(&self.slab, first).chain(self.next_settled())
     }
 
     /// Those that will be refiled ahead of their turn once the coldest is found.
     pub(crate) fn next_settled(&self) -> impl Iterator<Item = &T> {
-        self.recency.iter().flat_map(|recency| recency.backlog(&self.slab))
+        let first = self.recency.as_ref().and_then(Wheel::next_in_backlog);
+        Wheel::<RECENCY>::from_record(&self.slab, first)
     }
 
     /// Refiles a few of those whose turn comes soon. At least as many for each eviction as come up

@@ -76,7 +76,9 @@ impl<T> Slab<T> {
     /// at per 2,048 records.
     pub(super) fn insert(&mut self, token: T) -> RecordId {
         let page_index = self.open_page();
-        let page = self.pages[page_index].as_mut().expect("open_page has put it there");
+        let spare = &mut self.spare;
+        let page = self.pages[page_index]
+            .get_or_insert_with(|| spare.take().unwrap_or_else(|| Box::new(Page::empty())));
         let place = page.used.trailing_ones() as usize;
         page.used |= 1 << place;
         page.records[place] = Some(Record { token, links: [Links::UNFILED; 2] });
@@ -87,9 +89,10 @@ impl<T> Slab<T> {
         RecordId((page_index * PAGE_RECORDS + place) as u32)
     }
 
+    /// The lowest page that has a free place, or will have once it is there.
     fn open_page(&mut self) -> usize {
         let words = self.open.get(self.first_open..).unwrap_or_default();
-        let page_index = match words.iter().position(|&word| word != 0) {
+        match words.iter().position(|&word| word != 0) {
             Some(ahead) => {
                 self.first_open += ahead;
                 self.first_open * 64 + self.open[self.first_open].trailing_zeros() as usize
@@ -100,11 +103,7 @@ impl<T> Slab<T> {
                 self.open_at(self.pages.len() - 1);
                 self.pages.len() - 1
             }
-        };
-        let spare = &mut self.spare;
-        self.pages[page_index]
-            .get_or_insert_with(|| spare.take().unwrap_or_else(|| Box::new(Page::empty())));
-        page_index
+        }
     }
 
     fn open_at(&mut self, page_index: usize) {

@@ -56,16 +56,20 @@ impl<K, V> Ripe<K, V> {
 
     /// Takes the next entries apart that no closure holds, as many as asked for or [`AT_ONCE`]; what
     /// their destructors will ask for is on its way before the first is.
+    #[inline]
     pub(crate) fn next_removed(
         &mut self,
         most: usize,
     ) -> impl Iterator<Item = Removed<K, V>> + use<K, V> {
-        let next: [Option<Unlinked<K, V>>; AT_ONCE] =
-            core::array::from_fn(|n| if n < most { self.next_free() } else { None });
+        let mut next = [const { None::<Unlinked<K, V>> }; AT_ONCE];
+        for place in next.iter_mut().take(most) {
+            *place = self.next_free();
+        }
         // SAFETY: no hold is left, and R3 holds for all that was taken.
         next.into_iter().flatten().map(|unlinked| unsafe { unlinked.take() })
     }
 
+    #[inline]
     fn next_free(&mut self) -> Option<Unlinked<K, V>> {
         // What is in `free` was found free when it was taken from its queue.
         let mut unlinked = match self.free.pop_front() {

@@ -32,9 +32,10 @@ impl<K, V> Shard<K, V> {
         same_key: impl Fn(&K) -> bool,
     ) -> Result<Found<'s, K, V>, Overtaken> {
         let session = self.open(shared);
-        let Some(entry) = session.find(hash, |_| true) else { return Ok((session, None)) };
+        let held = self.index.hold_linked(&session.state.writer, hash);
+        let Some(held) = held else { return Ok((session, None)) };
         // Mostly it is the one.
-        let likely = session.hold(entry.record());
+        let likely = Hold::new(self, shared, held);
         drop(session);
         if same_key(likely.key()) {
             return self.open_for(shared, likely);
@@ -43,6 +44,7 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Takes the lock for an entry that was equal.
+    #[inline(always)]
     fn open_for<'s>(
         &'s self,
         shared: &'s Shared<K, V>,

@@ -180,6 +180,7 @@ impl<K, V> Shared<K, V> {
 }
 
 /// Adds to a count of which only the drainer, one at a time (R2), is the writer.
+#[inline]
 fn add(count: &AtomicU64, more: u64) {
     // Relaxed: the drainer before this one gave its token back through a lock.
     let before = count.load(Ordering::Relaxed);

@@ -147,9 +147,9 @@ impl<K, V> Session<'_, K, V> {
     }
 
     fn try_evict(&mut self, id: RecordId, used_ms: u64, room: &mut Room<'_>, now_ns: u64) -> bool {
-        let Some(due) = self.state.ledger.get(id).kill_if_unused_since(used_ms, now_ns) else {
-            return false;
-        };
+        let entry = self.state.ledger.get(id);
+        self.shard.index.prefetch(entry.hash());
+        let Some(due) = entry.kill_if_unused_since(used_ms, now_ns) else { return false };
         let load = self.unlink(id, due.unwrap_or(RemovalCause::Evicted), now_ns);
         room.take_over(load);
         true

@@ -160,6 +160,11 @@ impl<K, V> Shard<K, V> {
 
     /// For readers.
     #[inline]
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    #[inline]
     pub(crate) fn index(&self) -> &Index<K, V> {
         &self.index
     }
@@ -223,10 +228,10 @@ impl<'s, K, V> Session<'s, K, V> {
         self.shared.bounds.publish_earliest(self.shard.number, earliest_ns);
     }
 
-    /// Takes a killed entry out of index and ledger and retires it. The caller gives its room back.
+    /// Takes a killed entry out of index and ledger and retires it. The caller gives its room back, and
+    /// has prefetched the entry's chunk if it can.
     fn unlink(&mut self, id: RecordId, cause: RemovalCause, now_ns: u64) -> Load {
         let state = &mut *self.state;
-        self.shard.index.prefetch(state.ledger.get(id).hash());
         let linked = state.ledger.remove(id);
         let load = Load { entries: 1, weight: linked.weight() };
         let unlinked = self.shard.index.unlink(&mut state.writer, linked, cause);

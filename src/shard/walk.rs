@@ -24,6 +24,7 @@ impl<K, V> Shard<K, V> {
                 return (None, session.close());
             };
             next = id.raw() + 1;
+            session.shard.index.prefetch(entry.hash());
             let cause = entry.kill(now_ns).unwrap_or(cause);
             let load = session.unlink(id, cause, now_ns);
             shared.budget.release(load);

@@ -1,13 +1,11 @@
 //! What callers change: put, remove, lifetimes.
 
-use core::cell::LazyCell;
-
 use super::compare::Overtaken;
 use super::hold::Hold;
 use super::{After, Gate, Session, Shard, Shared};
 use crate::budget::{Load, Room};
 use crate::error::Reason;
-use crate::index::{Fresh, Held, Succession};
+use crate::index::{Fresh, Held, Linked, Succession};
 use crate::ledger::RecordId;
 use crate::lifetime::Spans;
 use crate::platform::clock::{MILLI_NS, NEVER_NS};
@@ -75,7 +73,6 @@ pub(crate) enum Outcome {
 struct Incumbent {
     id: RecordId,
     weight: u64,
-    is_live: bool,
 }
 
 impl<K: Eq, V> Shard<K, V> {
@@ -104,12 +101,11 @@ impl<K: Eq, V> Shard<K, V> {
             return Err(NotPut { fresh, snag: Snag::Overtaken, after: After::Nothing });
         };
         let wanted = Load { entries: 1, weight: fresh.weight() };
-        if !shared.budget.has_room(wanted) {
+        if id.is_none() && !shared.budget.has_room(wanted) {
             session.fetch_next_place();
         }
-        // Sampled only where it matters.
-        let now_ns = LazyCell::new(|| shared.clock.exact_ns());
-        let (snag, incumbent) = session.examine((fresh.hash(), id), (mode, gives_way), &now_ns);
+        let now_ns = shared.clock.exact_ns();
+        let (snag, incumbent) = session.examine((fresh.hash(), id), (mode, gives_way), now_ns);
         if let Some(snag) = snag {
             return Err(NotPut { fresh, snag, after: After::Nothing });
         }
@@ -119,16 +115,16 @@ impl<K: Eq, V> Shard<K, V> {
         let need = wanted.beyond(had);
         // Who is in the way could be the coldest, and is not to be evicted for its own heir.
         let is_covered =
-            room.try_cover(need) || incumbent.is_none() && session.evict_here(need, room, *now_ns);
+            room.try_cover(need) || incumbent.is_none() && session.evict_here(need, room, now_ns);
         if !is_covered {
             let spared = incumbent.map(|incumbent| incumbent.id);
             let snag = Snag::NeedsRoom(need, spared);
             return Err(NotPut { fresh, snag, after: session.close() });
         }
         match incumbent {
-            None => session.link(fresh, spans, *now_ns),
+            None => session.link(fresh, spans, now_ns),
             Some(incumbent) => {
-                let replaced = session.replace(incumbent.id, fresh, spans, mode, *now_ns);
+                let replaced = session.replace(incumbent.id, fresh, spans, mode, now_ns);
                 if let Err(fresh) = replaced {
                     let snag = Snag::Refused(Reason::Occupied);
                     return Err(NotPut { fresh, snag, after: After::Nothing });
@@ -147,7 +143,7 @@ impl<K, V> Session<'_, K, V> {
         &mut self,
         (hash, id): (u32, Option<RecordId>),
         (mode, gives_way): (Mode<'_, K, V>, bool),
-        now_ns: &LazyCell<u64, impl FnOnce() -> u64>,
+        now_ns: u64,
     ) -> (Option<Snag>, Option<Incumbent>) {
         if self.state.gate != Gate::Open {
             if let Some(snag) = self.watch(hash, mode, gives_way) {
@@ -155,20 +151,17 @@ impl<K, V> Session<'_, K, V> {
             }
         }
         let state = &*self.state;
-        let incumbent = id.map(|id| {
-            let entry = state.ledger.get(id);
-            let is_live = entry.judge().cause_at(**now_ns).is_none();
-            Incumbent { id, weight: entry.weight(), is_live }
-        });
-        let is_live = incumbent.as_ref().is_some_and(|incumbent| incumbent.is_live);
+        let entry = id.map(|id| state.ledger.get(id));
+        let is_live = || entry.is_some_and(|entry| entry.judge().cause_at(now_ns).is_none());
         let snag = match mode {
-            Mode::IfAbsent if is_live => Some(Snag::Refused(Reason::Occupied)),
-            Mode::IfPresent if !is_live => Some(Snag::Refused(Reason::Absent)),
-            Mode::Update(_) if !is_live => Some(Snag::Lost),
+            Mode::IfAbsent if is_live() => Some(Snag::Refused(Reason::Occupied)),
+            Mode::IfPresent if !is_live() => Some(Snag::Refused(Reason::Absent)),
+            Mode::Update(_) if !is_live() => Some(Snag::Lost),
             Mode::Fill(number) if !state.has_fill(number) => Some(Snag::Superseded),
             _ => None,
         };
-        (snag, incumbent)
+        let weigh = |(id, entry): (_, &Linked<K, V>)| Incumbent { id, weight: entry.weight() };
+        (snag, id.zip(entry).map(weigh))
     }
 
     /// What speaks against a new session where the gate is not open; fills of its key come too late.
@@ -194,7 +187,7 @@ impl<K, V> Session<'_, K, V> {
         let (linked, old_table) = self.shard.index.link(&mut state.writer, fresh);
         state.inserted += 1;
         state.weight += linked.weight();
-        let deadline_ns = now_ns.saturating_add(spans.live_ns.min(spans.idle_ns));
+        let deadline_ns = spans.deadline_ns(now_ns);
         let (id, look_ns) = state.ledger.insert(linked, deadline_ns, now_ns / MILLI_NS);
         state.ledger.get(id).set_record(id);
         self.look_by(look_ns);
@@ -218,16 +211,17 @@ impl<K, V> Session<'_, K, V> {
         };
         fresh.begin(now_ns, spans);
         let state = &mut *self.state;
-        let old = state.ledger.get(id);
+        let token = state.ledger.get_mut(id);
         let (heir, due) =
-            self.shard.index.supersede(&mut state.writer, old, fresh, succession, now_ns)?;
+            self.shard.index.supersede(&mut state.writer, token, fresh, succession, now_ns)?;
         heir.set_record(id);
         state.inserted += 1;
         // Wrapping: the old one's weight is still in, and goes below.
         state.weight = state.weight.wrapping_add(heir.weight());
-        let deadline_ns = heir.judge().deadline_ns();
-        let old = state.ledger.swap_token(id, heir);
-        if deadline_ns < old.judge().deadline_ns() {
+        let old = core::mem::replace(token, heir);
+        let deadline_ns = spans.deadline_ns(now_ns);
+        // One that inherits has the old one's deadline.
+        if succession != Succession::Inherit && deadline_ns < old.judge().deadline_ns() {
             let look_ns = state.ledger.refile(id, deadline_ns);
             self.look_by(look_ns);
             self.note_deadline(deadline_ns);

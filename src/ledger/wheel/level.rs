@@ -126,6 +126,7 @@ impl Level {
     }
 
     /// Appends a record to the slot at `place`.
+    #[inline]
     pub(super) fn push<T, const LANE: usize>(
         &mut self,
         slab: &mut Slab<T>,

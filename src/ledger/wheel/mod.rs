@@ -56,14 +56,20 @@ impl<const LANE: usize> Wheel<LANE> {
     /// Files a record under `key`; tells by which time somebody should look at its slot. Constant
     /// time.
     pub(super) fn file_and_look<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64) -> u64 {
-        let (level, position) = self.file(slab, id, key);
-        self.look_at(level, position, key)
+        let tick = self.tick_of(key);
+        let (level, position) = self.file_at(slab, id, key, tick);
+        self.look_at(level, position, tick)
     }
 
     /// Files a record under `key`, or under the current tick if that has passed; tells on which level
     /// and at which position. Constant time.
     pub(super) fn file<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64) -> (u32, u64) {
-        let tick = self.tick_of(key).max(self.elapsed);
+        self.file_at(slab, id, key, self.tick_of(key))
+    }
+
+    #[inline]
+    fn file_at<T>(&mut self, slab: &mut Slab<T>, id: RecordId, key: u64, tick: u64) -> (u32, u64) {
+        let tick = tick.max(self.elapsed);
         let mut level = least_level(tick - self.elapsed);
         while (tick >> (LEVEL_BITS * level)) - (self.elapsed >> (LEVEL_BITS * level)) >= RING {
             level += 1;
@@ -102,13 +108,13 @@ impl<const LANE: usize> Wheel<LANE> {
         }
     }
 
-    /// When a slot with this smallest key wants attention, as a key.
-    fn look_at(&self, level: u32, position: u64, min: u64) -> u64 {
+    /// When a slot whose smallest key is in `min_tick` wants attention, as a key.
+    fn look_at(&self, level: u32, position: u64, min_tick: u64) -> u64 {
         if level == 0 {
             return position.saturating_mul(self.grain);
         }
         let fits_below = position.saturating_sub(1) << (LEVEL_BITS * level);
-        let in_good_time = self.tick_of(min).saturating_sub(self.lead);
+        let in_good_time = min_tick.saturating_sub(self.lead);
         fits_below.max(in_good_time).saturating_mul(self.grain)
     }
 
@@ -121,7 +127,16 @@ impl<const LANE: usize> Wheel<LANE> {
 
     /// Takes a record out of its list; does nothing if it is in none. Constant time.
     pub(super) fn unfile<T>(&mut self, slab: &mut Slab<T>, id: RecordId) {
-        let links = core::mem::replace(&mut slab.get_mut(id).links[LANE], Links::UNFILED);
+        let links = &mut slab.get_mut(id).links;
+        let before = *links;
+        links[LANE] = Links::UNFILED;
+        self.forget(slab, before);
+    }
+
+    /// Takes a record out of its list that had these links and is filed anew or gone; does nothing
+    /// if it was in none. Constant time.
+    pub(super) fn forget<T>(&mut self, slab: &mut Slab<T>, links: [Links; 2]) {
+        let links = links[LANE];
         if !links.is_filed() {
             return;
         }
@@ -153,7 +168,7 @@ impl<const LANE: usize> Wheel<LANE> {
         let now_tick = now / self.grain;
         for level in 0..self.levels.len() as u32 {
             while let Some((position, min)) = self.first(level) {
-                let near = self.look_at(level, position, min) <= now;
+                let near = self.look_at(level, position, self.tick_of(min)) <= now;
                 if !(near || exact && min <= now) {
                     break;
                 }
@@ -184,17 +199,17 @@ impl<const LANE: usize> Wheel<LANE> {
         self.levels.iter().find_map(|level| level.backlog.head())
     }
 
-    /// The sessions in the lowest backlog, in the order in which they are taken from it.
-    pub(super) fn backlog<'s, T>(&self, slab: &'s Slab<T>) -> impl Iterator<Item = &'s T> {
-        Self::from_record(slab, self.next_in_backlog())
+    /// The record that was filed first of those in the first tick that has any.
+    pub(super) fn first_of_tick(&self) -> Option<RecordId> {
+        self.first_slot().and_then(Slot::head)
     }
 
-    /// The sessions of the first tick that has any, in the order in which they are filed.
-    pub(super) fn first_tick<'s, T>(&self, slab: &'s Slab<T>) -> impl Iterator<Item = &'s T> {
-        Self::from_record(slab, self.first_slot().and_then(Slot::head))
-    }
-
-    fn from_record<T>(slab: &Slab<T>, mut at: Option<RecordId>) -> impl Iterator<Item = &T> {
+    /// The sessions from a record on to the end of its list.
+    #[inline]
+    pub(super) fn from_record<T>(
+        slab: &Slab<T>,
+        mut at: Option<RecordId>,
+    ) -> impl Iterator<Item = &T> {
         core::iter::from_fn(move || {
             let record = slab.get(at?);
             at = record.links[LANE].next_record();
@@ -214,7 +229,8 @@ impl<const LANE: usize> Wheel<LANE> {
         }
         let levels = 0..self.levels.len() as u32;
         let looks = levels.filter_map(|level| {
-            self.first(level).map(|(position, min)| self.look_at(level, position, min))
+            let (position, min) = self.first(level)?;
+            Some(self.look_at(level, position, self.tick_of(min)))
         });
         looks.min().unwrap_or(u64::MAX)
     }

@@ -260,6 +260,18 @@ impl Ticket {
         });
     }
 
+    /// Like [`defer`](Self::defer), but does nothing while any note is under way: for whoever comes
+    /// again. To make room for the 2 KB of a note, glibc's allocator merges all the small chunks that
+    /// it was given back.
+    pub(crate) fn defer_unless_under_way() {
+        let domain = domain();
+        // Relaxed, both: a hint, as in `defer`.
+        let due_notes = domain.ripe.notes.load(Ordering::Relaxed);
+        if domain.notes.load(Ordering::Relaxed) <= due_notes {
+            Self::defer();
+        }
+    }
+
     #[inline]
     pub(crate) fn is_ripe(self) -> bool {
         // Acquire: pairs with the note in defer (E2).

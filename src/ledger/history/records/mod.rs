@@ -188,7 +188,7 @@ impl Twin {
             Op::Swap { is_use, .. } => {
                 let used_ms = if is_use { now_ms } else { old.used_ms };
                 let name = self.fresh(due_ns, used_ms);
-                let swapped = self.ledger.swap_token(old.id, name);
+                let swapped = core::mem::replace(self.ledger.get_mut(old.id), name);
                 ensure!("swap", swapped == old.name, "{swapped} for {old:?}");
                 self.sessions[at].name = name;
                 self.set(at, due_ns, used_ms);
