@@ -1,6 +1,6 @@
 //! The whole cache under shuttle's random schedules, with more threads than loom can take.
 //!
-//! `RUSTFLAGS='--cfg sundown_shuttle' cargo test --release --test shuttle`; see `tests/README.md`.
+//! `RUSTFLAGS='--cfg sundown_shuttle' cargo test --release --features sessions --test shuttle`; see `tests/README.md`.
 
 #![cfg(sundown_shuttle)]
 
@@ -14,6 +14,9 @@ mod history;
 mod quarantine;
 #[path = "shuttle/schedules.rs"]
 mod schedules;
+#[cfg(feature = "sessions")]
+#[path = "shuttle/sessions.rs"]
+mod sessions;
 
 use common::op::{KEYS, Op};
 use common::setups;
@@ -75,6 +78,15 @@ fn reads_race_the_reaper_at_the_deadline() {
     // The read has to stop, and the reaper after it, at one certain step each.
     let runs = count("SUNDOWN_SHUTTLE_RUNS", 400) * 20;
     explore("deadlines", &[Schedules::Pct(3), Schedules::Pct(4)], runs, move || run(&program));
+}
+
+#[cfg(feature = "sessions")]
+#[test]
+fn limits_and_revocations_hold_in_every_schedule() {
+    let runs = count("SUNDOWN_SHUTTLE_RUNS", 400) * 5;
+    explore("sessions", &Schedules::all(), runs, || {
+        sessions::run(Dice(shuttle::rand::thread_rng().next_u64()));
+    });
 }
 
 /// The histories of the property tests beside their exact model, while other threads only look: they

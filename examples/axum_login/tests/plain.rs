@@ -24,7 +24,7 @@ fn three_devices_stay_and_all_go_at_once() {
     let cookies: Vec<String> = (1..=4)
         .map(|device| {
             let log_in = ureq::post(url("/login")).header("user-agent", format!("phone {device}"));
-            let answer = log_in.send_form([("name", "ada")]).expect("it answers");
+            let answer = log_in.send("ada").expect("it answers");
             let cookie = answer.headers().get("set-cookie").expect("a cookie");
             let cookie = cookie.to_str().expect("it is text");
             cookie.split(';').next().expect("it has an id").to_owned()

@@ -13,7 +13,6 @@ pub(crate) use std::sync::{Arc, Weak};
 
 use core::time::Duration;
 
-use shuttle::rand::Rng;
 use shuttle::sync::PoisonError;
 
 /// shuttle's pointer, with an interruption between its load and what is done with it.

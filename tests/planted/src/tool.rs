@@ -161,7 +161,7 @@ impl Tool {
             Self::Shuttle => {
                 cargo.env("CARGO_TARGET_DIR", tree.target().join("shuttle"));
                 cargo.env("RUSTFLAGS", "--cfg sundown_shuttle");
-                cargo.args(["--release", "--test", "shuttle"])
+                cargo.args(["--release", "--features", "sessions", "--test", "shuttle"])
             }
             other => cargo.args(["--test", &other.to_string()]),
         };
