@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use ::redis_1::{FromRedisValue, RedisError, ScriptInvocation};
+use ::redis_1::{FromRedisValue, RedisError, Script, ScriptInvocation};
 use async_trait::async_trait;
 use tokio::time::sleep;
 
@@ -27,37 +27,24 @@ impl Backend for RedisBackend {
     }
 
     async fn create(&self, key: &Key, write: &Write) -> Result<Created, Error> {
-        let issued = self.link.server_millis();
-        let answer = self.try_create(key, write, issued).await?;
-        // The server's clock was set, or this call is indeed late; it is made again as of when it was issued.
-        let answer = match answer {
-            (code::LATE, _, _, now) => {
-                let drift = now.wrapping_sub(self.link.server_millis());
-                self.link.set_server_millis(now);
-                self.try_create(key, write, issued.wrapping_add(drift)).await?
-            }
-            answer => answer,
-        };
-        match answer {
-            (code::DONE, told, ended, _) => {
+        let create = &self.link.scripts.create;
+        let (code, told, ended, _) = self.write(create, key, write, &[]).await?;
+        match code {
+            code::DONE => {
                 let facts = self.trust(facts(told, key)).await?;
                 Ok(Created::Done(facts, keys(ended)?))
             }
-            (code::TAKEN, ..) => Ok(Created::Taken),
-            (code::LIMIT, ..) => Ok(Created::LimitReached),
-            (code::REVOKED, ..) => Ok(Created::Revoked),
-            (code::LATE, ..) => Err(Error::TimedOut(self.link.options.latest_arrival)),
+            code::TAKEN => Ok(Created::Taken),
+            code::LIMIT => Ok(Created::LimitReached),
+            code::REVOKED => Ok(Created::Revoked),
+            code::LATE => Err(Error::TimedOut(self.link.options.latest_arrival)),
             _ => Err(UNKNOWN),
         }
     }
 
     async fn save(&self, key: &Key, expected: Revision, write: &Write) -> Result<Saved, Error> {
-        let mut call = self.link.scripts.save.prepare_invoke();
-        self.begin(&mut call, self.link.names.session(key))
-            .arg(self.link.server_millis())
-            .arg(expected.as_bytes());
-        add_write(&mut call, write, "=", "");
-        let (code, told, ended, _): Answer = self.run(&call).await?;
+        let save = &self.link.scripts.save;
+        let (code, told, ended, _) = self.write(save, key, write, expected.as_bytes()).await?;
         match (code, told) {
             (code::DONE, told) => {
                 let facts = self.trust(facts(told, key)).await?;
@@ -69,6 +56,7 @@ impl Backend for RedisBackend {
             (code::GONE, _) => Ok(Saved::Gone),
             (code::LIMIT, _) => Ok(Saved::LimitReached),
             (code::REVOKED, _) => Ok(Saved::Revoked),
+            (code::LATE, _) => Err(Error::TimedOut(self.link.options.latest_arrival)),
             _ => Err(UNKNOWN),
         }
     }
@@ -102,8 +90,7 @@ impl Backend for RedisBackend {
         let mut call = self.link.scripts.revoke.prepare_invoke();
         self.begin(&mut call, self.link.names.principal(principal))
             .arg(principal.to_string())
-            .arg(except.map(Key::to_string).unwrap_or_default())
-            .arg(self.tombstone_millis());
+            .arg(except.map(Key::to_string).unwrap_or_default());
         let (ended, stamp): (Vec<String>, u64) = self.run(&call).await?;
         self.link.set_server_millis(stamp);
         // What this instance begins after this call is stated as after the stamp (R4), unless the server's
@@ -132,11 +119,37 @@ impl RedisBackend {
         call.key(name).arg(&self.link.options.namespace).arg(self.tombstone_millis())
     }
 
-    async fn try_create(&self, key: &Key, write: &Write, issued: u64) -> Result<Answer, Error> {
-        let not_after = issued.saturating_add(self.latest_millis());
-        let mut call = self.link.scripts.create.prepare_invoke();
-        self.begin(&mut call, self.link.names.session(key)).arg(issued).arg(not_after);
-        add_write(&mut call, write, "", "0");
+    /// Creates a session, or saves one that has a revision.
+    async fn write(
+        &self,
+        script: &Script,
+        key: &Key,
+        write: &Write,
+        expected: &[u8],
+    ) -> Result<Answer, Error> {
+        let issued = self.link.server_millis();
+        let answer = self.write_as_of(issued, script, key, write, expected).await?;
+        let (code::LATE, _, _, now) = answer else { return Ok(answer) };
+        // The server's clock was set, or this call is indeed late: once more as of when it was issued.
+        let drift = now.wrapping_sub(self.link.server_millis());
+        self.link.set_server_millis(now);
+        self.write_as_of(issued.wrapping_add(drift), script, key, write, expected).await
+    }
+
+    async fn write_as_of(
+        &self,
+        issued: u64,
+        script: &Script,
+        key: &Key,
+        write: &Write,
+        expected: &[u8],
+    ) -> Result<Answer, Error> {
+        let mut call = script.prepare_invoke();
+        self.begin(&mut call, self.link.names.session(key))
+            .arg(issued)
+            .arg(issued.saturating_add(self.latest_millis()))
+            .arg(expected);
+        add_write(&mut call, write, !expected.is_empty());
         self.run(&call).await
     }
 
@@ -178,19 +191,19 @@ impl RedisBackend {
     }
 }
 
-/// Adds what a creation and a save have in common; `kept` stands for a principal that stays, and `forever` for
-/// terms that were not given.
-fn add_write(call: &mut ScriptInvocation<'_>, write: &Write, kept: &str, forever: &str) {
+/// Adds what a creation and a save have in common.
+fn add_write(call: &mut ScriptInvocation<'_>, write: &Write, is_save: bool) {
     let millis = |span: Option<Duration>| {
         span.map_or(0, |span| u64::try_from(span.as_millis()).unwrap_or(0).max(1)).to_string()
     };
     let (live, idle) = match &write.terms {
         Some(terms) => (millis(terms.live), millis(terms.idle)),
-        None => (forever.to_owned(), "0".to_owned()),
+        None if is_save => (String::new(), "0".to_owned()),
+        None => ("0".to_owned(), "0".to_owned()),
     };
     let principal = match write.origin {
-        Origin::Kept => kept.to_owned(),
-        Origin::Anonymous => String::new(),
+        Origin::Kept if is_save => "=".to_owned(),
+        Origin::Kept | Origin::Anonymous => String::new(),
         Origin::Of(principal) => principal.to_string(),
     };
     let (most, refuses) = match write.limit {

@@ -15,10 +15,9 @@
 //!     invalidation awaited. The server sends it after those of all earlier writes. Each canary has a number.
 //! R3. A deleted session leaves a tombstone under its own key, so no creation finds the key free. A creation
 //!     states, by the server's clock as it was last seen, until when it may arrive; tombstones stay for longer.
-//! R4. A revocation leaves a stamp for as long as a session of the principal may have lived, and longer than
-//!     a creation may be late. What binds a session to a principal states when it was asked, and is refused up
-//!     to the stamp. That moment is never stated too late: the estimate takes the server's time as of
-//!     the moment when its answer came.
+//! R4. A revocation leaves a stamp for as long as a tombstone stays. What binds a session to a principal states
+//!     when it was asked, and is refused up to the stamp, or if it is late. That moment is never stated too
+//!     late: the estimate takes the server's time as of the moment when its answer came.
 //! R5. A principal's list loses what has ended each time it is read or written, and lives as long as the last
 //!     session in it.
 //!

@@ -144,24 +144,25 @@ end
 return told(v, span)
 ";
 
-/// 3 issued, 4 not after, 5 revision, 6 value, 7 live, 8 idle, 9 principal, 10 limit, 11 whether that refuses.
+/// 3 issued, 4 not after, 5 nothing, 6 revision, 7 value, 8 live, 9 idle, 10 principal, 11 limit, 12 whether that
+/// refuses.
 const CREATE: &str = r"
-local ended, principal, idle, deadline = {}, ARGV[9], tonumber(ARGV[8]), 0
+local ended, principal, idle, deadline = {}, ARGV[10], tonumber(ARGV[9]), 0
 if now > tonumber(ARGV[4]) then return {4, false, ended, now} end
 if redis.call('EXISTS', KEYS[1]) == 1 then
   local v = read(KEYS[1])
-  if v[2] ~= ARGV[5] then return {1, false, ended, now} end
+  if v[2] ~= ARGV[6] then return {1, false, ended, now} end
   return {0, told(v, redis.call('PTTL', KEYS[1])), ended, now}
 end
 if principal ~= '' then
   if was_revoked(principal, tonumber(ARGV[3])) then return {3, false, ended, now} end
-  if not has_room(principal, tonumber(ARGV[10]), ARGV[11] == '1', ended) then
+  if not has_room(principal, tonumber(ARGV[11]), ARGV[12] == '1', ended) then
     return {2, false, ended, now}
   end
 end
-if ARGV[7] ~= '0' then deadline = now + tonumber(ARGV[7]) end
-redis.call('HSET', KEYS[1], 'h', member_of(KEYS[1]), 'r', ARGV[5], 'v', ARGV[6], 'b', int(now), 'd', int(deadline),
-  'i', ARGV[8], 'p', principal, 't', int(now), 'f', '1')
+if ARGV[8] ~= '0' then deadline = now + tonumber(ARGV[8]) end
+redis.call('HSET', KEYS[1], 'h', member_of(KEYS[1]), 'r', ARGV[6], 'v', ARGV[7], 'b', int(now), 'd', int(deadline),
+  'i', ARGV[9], 'p', principal, 't', int(now), 'f', '1')
 local span = span_of(deadline, idle)
 extend(KEYS[1], principal, span)
 local v = read(KEYS[1])
@@ -169,37 +170,37 @@ v[3] = ''
 return {0, told(v, span), ended, now}
 ";
 
-/// 3 issued, 4 expected, 5 next revision, 6 value, 7 live or nothing to keep both, 8 idle, 9 principal or `=`,
-/// 10 limit, 11 whether that refuses.
+/// As [`CREATE`] takes it, but 5 the expected revision, 8 nothing to keep 8 and 9, and 10 `=` to keep it.
 const SAVE: &str = r"
 local ended, v = {}, read(KEYS[1])
 if not v[2] or v[8] ~= '1' then return {5, false, ended, now} end
-if v[2] == ARGV[5] then
+if v[2] == ARGV[6] then
   v[3] = ''
   return {0, told(v, redis.call('PTTL', KEYS[1])), ended, now}
 end
-if v[2] ~= ARGV[4] then return {6, told(v, redis.call('PTTL', KEYS[1])), ended, now} end
-local principal = ARGV[9]
+if v[2] ~= ARGV[5] then return {6, told(v, redis.call('PTTL', KEYS[1])), ended, now} end
+local principal = ARGV[10]
 if principal == '=' then principal = v[7] end
 if principal ~= v[7] then
   if principal ~= '' then
+    if now > tonumber(ARGV[4]) then return {4, false, ended, now} end
     if was_revoked(principal, tonumber(ARGV[3])) then return {3, false, ended, now} end
-    if not has_room(principal, tonumber(ARGV[10]), ARGV[11] == '1', ended) then
+    if not has_room(principal, tonumber(ARGV[11]), ARGV[12] == '1', ended) then
       return {2, false, ended, now}
     end
   end
   if v[7] ~= '' then delist(v[7], member_of(KEYS[1])) end
   redis.call('HSET', KEYS[1], 'p', principal, 't', int(now))
 end
-if ARGV[7] ~= '' then
-  v[5], v[6] = '0', ARGV[8]
-  if ARGV[7] ~= '0' then v[5] = int(now + tonumber(ARGV[7])) end
+if ARGV[8] ~= '' then
+  v[5], v[6] = '0', ARGV[9]
+  if ARGV[8] ~= '0' then v[5] = int(now + tonumber(ARGV[8])) end
   redis.call('HSET', KEYS[1], 'd', v[5], 'i', v[6])
 end
-redis.call('HSET', KEYS[1], 'r', ARGV[5], 'v', ARGV[6])
+redis.call('HSET', KEYS[1], 'r', ARGV[6], 'v', ARGV[7])
 local span = span_of(tonumber(v[5]), tonumber(v[6]))
 extend(KEYS[1], principal, span)
-v[2], v[3], v[7] = ARGV[5], '', principal
+v[2], v[3], v[7] = ARGV[6], '', principal
 return {0, told(v, span), ended, now}
 ";
 
@@ -235,10 +236,9 @@ end
 return list
 ";
 
-/// 3 the principal's key, 4 the session to keep or nothing, 5 how long the stamp stays at least.
+/// 3 the principal's key, 4 the session to keep or nothing.
 const REVOKE: &str = r"
-local ended, stays = {}, tonumber(ARGV[5])
-stays = math.max(stays, redis.call('PTTL', KEYS[1]))
+local ended = {}
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   if member ~= ARGV[4] then
     if redis.call('HEXISTS', sessions .. member, 'r') == 1 then ended[#ended + 1] = member end
@@ -247,7 +247,7 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   end
 end
 settle(KEYS[1])
-redis.call('SET', ns .. ':x:' .. ARGV[3], int(now), 'PX', int(stays))
+redis.call('SET', ns .. ':x:' .. ARGV[3], int(now), 'PX', int(tomb))
 return {ended, now}
 ";
 

@@ -1,6 +1,7 @@
 //! What all tests of fleets need.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
+pub mod history;
 pub mod proxy;
 pub mod server;
 

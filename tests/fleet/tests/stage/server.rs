@@ -48,7 +48,10 @@ impl Server {
     /// Ends the process and starts another one, with the sessions or without.
     pub async fn restart(&mut self, keeps_data: bool) {
         if keeps_data {
-            redis::cmd("SAVE").query_async::<()>(&mut self.raw().await).await.unwrap();
+            // In one step: nothing that was acknowledged is left out.
+            let mut shutdown = redis::cmd("SHUTDOWN");
+            let _closed = shutdown.arg("SAVE").query_async::<()>(&mut self.raw().await).await;
+            let _status = self.child.wait();
         }
         self.end();
         if !keeps_data {
