@@ -28,7 +28,8 @@ pub trait Backend: Send + Sync + 'static {
     /// It counts as a use.
     async fn save(&self, key: &Key, expected: Revision, write: &Write) -> Result<Saved, Error>;
 
-    /// Ends a session, and keeps creations under way from bringing it back; false if there was none.
+    /// Ends a session and what was created to follow it, and keeps creations under way from bringing it back;
+    /// false if there was none.
     async fn delete(&self, key: &Key) -> Result<bool, Error>;
 
     /// Counts a use of a session; none if it is not live.
@@ -177,6 +178,10 @@ pub struct Write {
     pub terms: Option<Terms>,
     /// Whose it is from now on.
     pub origin: Origin,
+    /// How long ago it began, if not as before: a new one now, at this write.
+    pub age: Option<Duration>,
+    /// Of a creation: the session that it is to follow, which this caller has deleted.
+    pub predecessor: Option<Key>,
     /// How many sessions a principal may have, and what happens to one more.
     pub limit: Option<(usize, OnLimit)>,
 }
@@ -209,6 +214,8 @@ pub enum Created {
     Done(Facts, Ended),
     /// The key has a session, or was deleted a moment ago.
     Taken,
+    /// Its predecessor is live, or was deleted by another caller as well, or has a successor.
+    Overtaken,
     /// The principal has as many as it may.
     LimitReached,
     /// The principal was revoked since the call was made.

@@ -1,6 +1,7 @@
 //! What a request wants a session to be, and how it is turned into bytes.
 
 use core::fmt;
+use core::time::Duration;
 
 use super::backend::Origin;
 use super::error::Source;
@@ -89,12 +90,14 @@ pub struct Draft<V> {
     pub(super) value: V,
     pub(super) lifetime: Option<Lifetime>,
     pub(super) origin: Origin,
+    pub(super) age: Option<Duration>,
+    pub(super) predecessor: Option<Key>,
 }
 
 impl<V> Draft<V> {
     /// A session that has this value.
     pub fn new(value: V) -> Self {
-        Self { value, lifetime: None, origin: Origin::Kept }
+        Self { value, lifetime: None, origin: Origin::Kept, age: None, predecessor: None }
     }
 
     /// Ends it so long after the write, or after its last use.
@@ -112,6 +115,20 @@ impl<V> Draft<V> {
     /// Makes it nobody's.
     pub fn of_nobody(mut self) -> Self {
         self.origin = Origin::Anonymous;
+        self
+    }
+
+    /// Has it begun so long ago, rather than at its creation: a session keeps its age under a new id, and a log-in
+    /// may begin it anew.
+    pub fn aged(mut self, age: Duration) -> Self {
+        self.age = Some(age);
+        self
+    }
+
+    /// Creates it in place of a session that the caller has just deleted, as for a new id. If another request deletes
+    /// that as well, it is a log-out, which ends this one or keeps it from being created.
+    pub fn in_place_of(mut self, predecessor: &Key) -> Self {
+        self.predecessor = Some(*predecessor);
         self
     }
 }

@@ -38,6 +38,8 @@ pub enum Error {
     Conflict,
     /// There is a session under this key, or was one a moment ago.
     Taken,
+    /// The session that it was to take the place of was ended by another request as well.
+    Overtaken,
     /// The principal has as many sessions as the limit allows.
     LimitReached,
     /// The principal's sessions were revoked while this one was being created.
@@ -70,6 +72,7 @@ impl fmt::Display for Error {
             Self::Garbled(what) => write!(f, "the sessions' backend has answered nonsense: {what}"),
             Self::Conflict => f.write_str("another request has changed the session"),
             Self::Taken => f.write_str("the key has a session"),
+            Self::Overtaken => f.write_str("another request has ended the session before this one"),
             Self::LimitReached => f.write_str("the principal has as many sessions as it may"),
             Self::Revoked => f.write_str("the principal's sessions were revoked meanwhile"),
             Self::Unencodable(_) => f.write_str("the session cannot be encoded"),

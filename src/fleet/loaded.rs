@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::backend::{Facts, Revision};
 use super::key::Key;
 use crate::lifetime::Lifetime;
-use crate::platform::clock::nanos;
+use crate::platform::clock::{Clock, nanos};
 use crate::platform::sync::{Arc, AtomicU64, Ordering};
 
 /// A session as it was at one revision: a cheap handle, which derefs to the value.
@@ -51,6 +51,13 @@ impl<V> Loaded<V> {
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.held.facts
+    }
+
+    /// How long ago it began.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let passed_ns = Clock::monotonic().exact_ns().saturating_sub(self.held.asked_ns);
+        self.held.facts.age + Duration::from_nanos(passed_ns)
     }
 
     pub(super) fn generation(&self) -> u64 {

@@ -137,7 +137,7 @@ impl<V: Send + Sync + 'static> Tiered<V> {
     /// # Errors
     ///
     /// [`Error::Taken`] if the key has a session or had one a moment ago; [`Error::LimitReached`] and
-    /// [`Error::Revoked`] for a principal's session.
+    /// [`Error::Revoked`] for a principal's session; [`Error::Overtaken`] for one that was to take another's place.
     pub async fn create(&self, key: &Key, draft: Draft<V>) -> Result<Loaded<V>, Error> {
         let inner = &*self.inner;
         let write = inner.write(&draft, Some(draft.lifetime.unwrap_or_default()))?;
@@ -152,12 +152,14 @@ impl<V: Send + Sync + 'static> Tiered<V> {
                 Ok(undo.settle(filling, draft.value, facts))
             }
             Created::Taken => Err(Error::Taken),
+            Created::Overtaken => Err(Error::Overtaken),
             Created::LimitReached => Err(Error::LimitReached),
             Created::Revoked => Err(Error::Revoked),
         }
     }
 
-    /// Ends a session on all instances; false if there was none. It is never served again (F7).
+    /// Ends a session on all instances, and what was created in its place; false if there was none. It is never
+    /// served again (F7).
     ///
     /// # Errors
     ///
@@ -296,6 +298,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
             revision: Revision::draw(),
             terms,
             origin: draft.origin,
+            age: draft.age,
+            predecessor: draft.predecessor,
             limit: self.options.limit,
         })
     }

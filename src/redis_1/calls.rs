@@ -35,6 +35,7 @@ impl Backend for RedisBackend {
                 Ok(Created::Done(facts, keys(ended)?))
             }
             code::TAKEN => Ok(Created::Taken),
+            code::OVERTAKEN => Ok(Created::Overtaken),
             code::LIMIT => Ok(Created::LimitReached),
             code::REVOKED => Ok(Created::Revoked),
             code::LATE => Err(Error::TimedOut(self.link.options.latest_arrival)),
@@ -211,7 +212,9 @@ fn add_write(call: &mut ScriptInvocation<'_>, write: &Write, is_save: bool) {
         None => (0, false),
     };
     call.arg(write.revision.as_bytes()).arg(write.bytes.as_slice()).arg(live).arg(idle);
-    call.arg(principal).arg(most).arg(u8::from(refuses));
+    let age = write.age.map_or_else(String::new, |age| age.as_millis().to_string());
+    let predecessor = write.predecessor.map_or_else(String::new, |key| key.to_string());
+    call.arg(principal).arg(most).arg(u8::from(refuses)).arg(age).arg(predecessor);
 }
 
 /// A failure that is not the connection's.

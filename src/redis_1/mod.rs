@@ -15,11 +15,15 @@
 //!     invalidation awaited. The server sends it after those of all earlier writes. Each canary has a number.
 //! R3. A deleted session leaves a tombstone under its own key, so no creation finds the key free. A creation
 //!     states, by the server's clock as it was last seen, until when it may arrive; tombstones stay for longer.
+//!     FLUSHALL takes the tombstones along.
 //! R4. A revocation leaves a stamp for as long as a tombstone stays. What binds a session to a principal states
 //!     when it was asked, and is refused up to the stamp, or if it is late. That moment is never stated too
 //!     late: the estimate takes the server's time as of the moment when its answer came.
 //! R5. A principal's list loses what has ended each time it is read or written, and lives as long as the last
 //!     session in it.
+//! R6. A session that was deleted once may be followed by one that is created in its place, as for a new id. The
+//!     tombstone names it. If the old one is deleted again, by a log-out of another request, both end; if that
+//!     comes first, the creation is refused.
 //!
 //! The server must not evict keys (`maxmemory-policy noeviction`, or a volatile one at the price of sessions that
 //! end early). A server that restarts with an older snapshot brings back what was deleted since: use

@@ -3,7 +3,7 @@
 //! `ARGV[1]` is the namespace and `ARGV[2]` how many milliseconds a tombstone stays. A session is a hash of `h`
 //! (its own key, T7 of the fleet), `r` revision, `v` value, `b` birth, `d` deadline or 0, `i` idle time or 0,
 //! `p` principal or nothing, `t` when it was bound to that, `f` format; times in milliseconds by the server's
-//! clock. A tombstone has `x` alone.
+//! clock. A tombstone has `n`, how often it was deleted, and `s`, what was created in its place.
 
 use ::redis_1::Script;
 
@@ -44,6 +44,7 @@ pub(super) mod code {
     pub(in super::super) const LATE: i64 = 4;
     pub(in super::super) const GONE: i64 = 5;
     pub(in super::super) const CONFLICT: i64 = 6;
+    pub(in super::super) const OVERTAKEN: i64 = 7;
 }
 
 const SHARED: &str = r"
@@ -85,11 +86,11 @@ local function extend(key, principal, span)
   end
 end
 
--- Leaves a tombstone in place of a session, or of none (R3).
+-- Leaves a tombstone in place of a session, or of none (R3). Nothing takes its place.
 local function bury(key)
   local principal = redis.call('HGET', key, 'p')
   redis.call('DEL', key)
-  redis.call('HSET', key, 'x', '1')
+  redis.call('HSET', key, 'n', '2')
   redis.call('PEXPIRE', key, int(tomb))
   if principal and principal ~= '' then delist(principal, member_of(key)) end
 end
@@ -145,7 +146,7 @@ return told(v, span)
 ";
 
 /// 3 issued, 4 not after, 5 nothing, 6 revision, 7 value, 8 live, 9 idle, 10 principal, 11 limit, 12 whether that
-/// refuses.
+/// refuses, 13 age or nothing, 14 in whose place or nothing.
 const CREATE: &str = r"
 local ended, principal, idle, deadline = {}, ARGV[10], tonumber(ARGV[9]), 0
 if now > tonumber(ARGV[4]) then return {4, false, ended, now} end
@@ -154,6 +155,11 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   if v[2] ~= ARGV[6] then return {1, false, ended, now} end
   return {0, told(v, redis.call('PTTL', KEYS[1])), ended, now}
 end
+local old = sessions .. ARGV[14]
+if ARGV[14] ~= '' then
+  local v = redis.call('HMGET', old, 'n', 's', 'r')
+  if v[3] or v[2] or (v[1] and v[1] ~= '1') then return {7, false, ended, now} end
+end
 if principal ~= '' then
   if was_revoked(principal, tonumber(ARGV[3])) then return {3, false, ended, now} end
   if not has_room(principal, tonumber(ARGV[11]), ARGV[12] == '1', ended) then
@@ -161,7 +167,12 @@ if principal ~= '' then
   end
 end
 if ARGV[8] ~= '0' then deadline = now + tonumber(ARGV[8]) end
-redis.call('HSET', KEYS[1], 'h', member_of(KEYS[1]), 'r', ARGV[6], 'v', ARGV[7], 'b', int(now), 'd', int(deadline),
+if ARGV[14] ~= '' then
+  redis.call('HSET', old, 'n', '1', 's', member_of(KEYS[1]))
+  redis.call('PEXPIRE', old, int(tomb))
+end
+local birth = now - (tonumber(ARGV[13]) or 0)
+redis.call('HSET', KEYS[1], 'h', member_of(KEYS[1]), 'r', ARGV[6], 'v', ARGV[7], 'b', int(birth), 'd', int(deadline),
   'i', ARGV[9], 'p', principal, 't', int(now), 'f', '1')
 local span = span_of(deadline, idle)
 extend(KEYS[1], principal, span)
@@ -197,6 +208,10 @@ if ARGV[8] ~= '' then
   if ARGV[8] ~= '0' then v[5] = int(now + tonumber(ARGV[8])) end
   redis.call('HSET', KEYS[1], 'd', v[5], 'i', v[6])
 end
+if ARGV[13] ~= '' then
+  v[4] = int(now - tonumber(ARGV[13]))
+  redis.call('HSET', KEYS[1], 'b', v[4])
+end
 redis.call('HSET', KEYS[1], 'r', ARGV[6], 'v', ARGV[7])
 local span = span_of(tonumber(v[5]), tonumber(v[6]))
 extend(KEYS[1], principal, span)
@@ -204,9 +219,16 @@ v[2], v[3], v[7] = ARGV[6], '', principal
 return {0, told(v, span), ended, now}
 ";
 
+/// Ends what was created in its place as well: that is ended by another request then (R6).
 const DELETE: &str = r"
 local was_live = redis.call('HEXISTS', KEYS[1], 'r')
-bury(KEYS[1])
+local key, times = KEYS[1], 1 + (tonumber(redis.call('HGET', KEYS[1], 'n')) or 0)
+while key do
+  local next = redis.call('HGET', key, 's')
+  bury(key)
+  key = next and sessions .. next
+end
+redis.call('HSET', KEYS[1], 'n', int(times))
 return was_live
 ";
 

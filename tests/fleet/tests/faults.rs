@@ -219,7 +219,9 @@ async fn a_user_who_may_not_read_is_told_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_changes_is_heard_of_in_full() {
     let server = Server::start().await;
-    let (one, other) = (instance(&server.url()).await, instance(&server.url()).await);
+    let patient = options().timeout(Duration::from_secs(5)).lease(Duration::from_secs(5));
+    let one = instance_with(&server.url(), patient.clone(), LONG, LONG).await;
+    let other = instance_with(&server.url(), patient, LONG, LONG).await;
     let keys: Vec<_> = (0..10_000).map(|_| key()).collect();
     for chunk in keys.chunks(200) {
         let creations = chunk.iter().map(|&key| {

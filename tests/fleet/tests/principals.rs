@@ -49,7 +49,8 @@ async fn all_of_a_principals_sessions_end_at_once_on_all_instances() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limit_holds_however_many_log_in() {
     let server = Server::start().await;
-    let limited = |on_limit| options().max_per_principal(3, on_limit);
+    let patient = options().timeout(Duration::from_secs(5));
+    let limited = |on_limit| patient.clone().max_per_principal(3, on_limit);
     let mut tiers = Vec::new();
     for _ in 0..3 {
         let options = limited(OnLimit::RevokeOldest);

@@ -115,6 +115,41 @@ async fn a_creation_that_arrives_late_is_refused() {
     }
 }
 
+/// A new id, and a log-out by another request beside it: before it, between its steps and after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_out_ends_what_a_new_id_has_made_of_the_session() {
+    let server = Server::start().await;
+    let (one, other) = (instance(&server.url()).await, instance(&server.url()).await);
+    let follow = |old: &sundown::fleet::Key| draft([("user", "ada")]).in_place_of(old);
+
+    let (old, new) = (key(), key());
+    one.create(&old, draft([("user", "ada")])).await.unwrap();
+    assert!(matches!(one.create(&new, follow(&old)).await, Err(Error::Overtaken)), "it is live");
+    assert!(one.delete(&old).await.unwrap());
+    one.create(&new, follow(&old)).await.unwrap();
+    let twice = one.create(&key(), follow(&old)).await;
+    assert!(matches!(twice, Err(Error::Overtaken)), "one live session of two rotations");
+    warm(&other, &new).await;
+    let newest = key();
+    assert!(one.delete(&new).await.unwrap());
+    one.create(&newest, follow(&new)).await.unwrap();
+    assert!(!other.delete(&old).await.unwrap(), "a log-out with the first id");
+    pause(20).await;
+    assert!(load(&one, &newest).await.is_none() && load(&other, &newest).await.is_none());
+
+    let (old, new) = (key(), key());
+    one.create(&old, draft([])).await.unwrap();
+    assert!(one.delete(&old).await.unwrap() && !other.delete(&old).await.unwrap());
+    assert!(matches!(one.create(&new, follow(&old)).await, Err(Error::Overtaken)));
+    assert!(load(&one, &new).await.is_none());
+
+    let (old, new) = (key(), key());
+    one.create(&old, draft([]).of("ada")).await.unwrap();
+    other.revoke_all("ada").await.unwrap();
+    assert!(!one.delete(&old).await.unwrap());
+    assert!(matches!(one.create(&new, follow(&old)).await, Err(Error::Overtaken)));
+}
+
 /// T8: a herd on one session is one load, or two.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_herd_of_misses_is_few_loads() {
