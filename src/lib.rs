@@ -95,7 +95,8 @@
 //! `actix-session-0_11` a `SundownActixStore`, `poem-3` a `SundownPoemStorage` and `saysion-0_2` (salvo) a
 //! `SundownSaysionStore`. `metrics` and `tracing` tell an operator about it. `testing`
 //! is for your own tests: it sees that every session is freed in the end. `sessions` brings sessions with
-//! principals, limits and revocation, for services without a framework's.
+//! principals, limits and revocation, for services without a framework's. `fleet` and `redis-1` share sessions
+//! between processes: the cache in front, Redis or Valkey behind.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -104,6 +105,8 @@ mod budget;
 mod builder;
 mod cache;
 mod error;
+#[cfg(feature = "fleet")]
+pub mod fleet;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -116,6 +119,8 @@ mod overstay;
 mod platform;
 mod pressure;
 mod reaper;
+#[cfg(feature = "redis-1")]
+pub mod redis_1;
 mod removal;
 mod retire;
 #[cfg(feature = "sessions")]

@@ -218,6 +218,32 @@ where
 impl<K, V, S> Fill<K, V, S>
 where
     K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Whether the key was inserted, updated or removed, or the cache cleared, since the fill began.
+    ///
+    /// **Locking:** the key's shard. **Complexity:** that of the fills under way in the shard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = sundown::Cache::<_, u8>::builder().max_entries(10).build()?;
+    /// let fill = cache.begin_fill("id");
+    /// assert!(!fill.is_superseded());
+    /// cache.discard("id");
+    /// assert!(fill.is_superseded());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        !self.cache.core.shard(self.hash).has_fill(self.number)
+    }
+}
+
+impl<K, V, S> Fill<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {

@@ -38,6 +38,7 @@ pub(crate) struct Life<P, K = ()> {
     pub(crate) hash: u64,
     /// When it began: of two lives of a principal that one is older.
     pub(crate) begun_ns: u64,
+    #[allow(dead_code, reason = "only the stores of frameworks have keys of their own")]
     pub(crate) key: K,
     state: AtomicU32,
     /// Its place among the principal's; changed under the lock of these.

@@ -1,0 +1,72 @@
+//! Sessions that several processes share: a cache in each, and one truth behind them all.
+//!
+//! Each instance keeps the sessions that it has seen lately in a [`Cache`](crate::Cache) of its own, the
+//! *near* one. A [`Backend`] keeps the truth: Redis or Valkey ([`redis_1`](crate::redis_1), feature
+//! `redis-1`), or a database. A backend that tells what has changed, as it changes, has an *invalidation
+//! stream*; the near cache is used only while that stream is proven to be whole.
+//!
+//! ```text
+//!   load ──► near cache ── hit ─────────────────────────────► session
+//!                │ miss, or the stream is not proven
+//!                ▼
+//!            one load a key ──► Backend ──► filled in by begin_fill ──► session
+//!
+//!   save, delete ──► Backend ──► near cache          Backend ──► stream ──► every near cache
+//! ```
+//!
+//! The invariants, which tests and comments cite:
+//!
+//! F1. *Truth first.* A session is created, changed and ended in the backend before the near cache has it
+//!     so. A write that failed, timed out or was dropped leaves no copy in the near cache.
+//! F2. *Nothing late.* A copy enters the near cache only by a [`Fill`](crate::Fill) that was begun before
+//!     the backend was asked. Every write here and every message of the stream supersedes the fills of its
+//!     key. A load whose fill was superseded asks again, and so returns nothing older than the
+//!     invalidation that it has heard.
+//! F3. *Proof.* A copy is served only in the *generation* in which it was asked for, while the last proof of
+//!     the stream is younger than the lease. A loss of the stream ends the generation in the same step; the
+//!     next proof begins a new one. Each hit looks at both, so no thread has to run in time for it.
+//! F4. *Deadlines.* A copy's deadline is what the backend said was left, less the time since it was asked.
+//!     Ages and deadlines are measured by the backend's clock alone.
+//! F5. *Uses.* A hit is told to the backend once an eighth of the idle time has gone since the last use that
+//!     the backend knows of. So at most eight touches reach it in an idle time from each instance, and a
+//!     session may end early by an eighth of it.
+//! F6. *Revisions.* Every write has a [`Revision`] of its own, drawn at random. A save names the revision that
+//!     it is based on and is refused if another one is stored, so no save overwrites what it has not seen.
+//!     A write that is sent again finds its own revision, and is done.
+//! F7. *The end is final.* Only a creation makes a session live, under a new key. A save of an ended one is
+//!     refused by the backend. A key that was ended through this instance has a *tombstone* here for a
+//!     minute; a load under way meanwhile returns nothing.
+//! F8. *A load is shared* only with callers that were waiting before the backend was asked. A later caller
+//!     may have seen a write that the load has not.
+//! F9. *No call outlasts its timeout.* Waiting for a turn, for a connection and for an answer all count. After
+//!     some failures in a row the breaker refuses calls at once, and lets one through to try.
+//! F10. *Told as it is.* A deletion or revocation that was not confirmed is an error.
+
+mod backend;
+mod breaker;
+mod draft;
+mod error;
+mod flights;
+mod key;
+mod loaded;
+mod merge;
+mod near;
+mod options;
+mod principals;
+mod save;
+mod stats;
+mod tiered;
+mod watcher;
+
+pub use self::backend::{
+    Backend, Created, Ended, Facts, Left, Listed, Origin, Revision, Saved, Stored, Terms, Write,
+};
+pub use self::draft::{Codec, Draft};
+pub use self::error::{Conflict, Error, Source};
+pub use self::key::Key;
+pub use self::loaded::Loaded;
+pub use self::merge::merge_maps;
+pub use self::options::TieredOptions;
+pub use self::stats::TieredStats;
+pub use self::tiered::Tiered;
+pub use self::watcher::{Attempt, Watcher};
