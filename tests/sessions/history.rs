@@ -22,7 +22,7 @@ const FEW: usize = 6;
 
 /// What a history is run with.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup {
+pub(crate) struct Setup {
     limit: Option<(usize, OnLimit)>,
     grace: u64,
     keeps_absolute: bool,
@@ -31,7 +31,7 @@ pub struct Setup {
 
 impl Setup {
     /// The setup that a byte stands for.
-    pub fn decode(byte: u8) -> Self {
+    pub(crate) fn decode(byte: u8) -> Self {
         let limit = match byte % 4 {
             0 => None,
             1 => Some((3, OnLimit::RevokeOldest)),
@@ -45,7 +45,7 @@ impl Setup {
 
 /// A step; `session` and `id` choose among what there is.
 #[derive(Clone, Copy, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Create { principal: Option<u8> },
     Get { session: u8, id: u8 },
     Peek { session: u8, id: u8 },
@@ -64,7 +64,7 @@ pub enum Op {
 
 impl Op {
     /// The step that four bytes stand for.
-    pub fn decode([kind, session, id, other]: [u8; 4]) -> Self {
+    pub(crate) fn decode([kind, session, id, other]: [u8; 4]) -> Self {
         let principal = other % PRINCIPALS;
         match kind % 32 {
             0..6 => Self::Create { principal: (session % 4 > 0).then_some(principal) },
@@ -117,7 +117,7 @@ struct Twin {
 }
 
 /// Runs a history; tells where the sessions differ from the list.
-pub fn run(setup: Setup, ops: &[Op]) -> Result<(), String> {
+pub(crate) fn run(setup: Setup, ops: &[Op]) -> Result<(), String> {
     let mut twin = Twin::new(setup)?;
     for (number, &op) in ops.iter().enumerate() {
         twin.expire();
@@ -183,8 +183,10 @@ impl Twin {
             self.end_row(at, cause);
         }
         for row in &mut self.rows {
-            let over = row.ids.extract_if(.., |(_, until)| *until <= now);
-            self.ended.extend(over.map(|(id, _)| id));
+            let (over, left) = row.ids.drain(..).partition(|(_, until)| *until <= now);
+            let over: Vec<(SessionId, u64)> = over;
+            self.ended.extend(over.into_iter().map(|(id, _)| id));
+            row.ids = left;
         }
     }
 
