@@ -242,12 +242,9 @@ impl fmt::Display for BuildError {
                  to 64 KiB up to 1 GiB, or leave it unset"
             ),
             Self::ZeroPrincipalLimit => f.write_str(
-                "a limit of zero lets nobody log in: set max_per_principal to at least 1, or leave it \
-                 unset",
+                "a limit of zero lets nobody log in: set max_per_principal to at least 1, or unset it",
             ),
-            Self::NoPrincipal => f.write_str(
-                "a limit for each principal needs a way to tell whose a session is: set principal",
-            ),
+            Self::NoPrincipal => f.write_str("max_per_principal needs a principal: set that, too"),
             Self::OverlongGrace(given) => write!(
                 f,
                 "a grace of {given:?} outlives the sessions: set rotation_grace to less than \

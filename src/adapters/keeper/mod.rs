@@ -14,7 +14,7 @@
 //!     (`descent.rs`, D3).
 //! K5. A session that gets a new id keeps its room, or stays (`room.rs`).
 //! K6. No date is an error (`lifespan.rs`, T3): a session whose time is up is ended by the save.
-//! K7. A session is among its principal's before it is live as such (`roster.rs`).
+//! K7. A session is among its principal's before it is live as such (`roster`).
 
 mod create;
 mod principals;

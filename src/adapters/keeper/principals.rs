@@ -1,4 +1,4 @@
-//! Whose sessions are (`roster.rs`); nothing where the service has no rule for it.
+//! Whose sessions are (`roster`); nothing where the service has no rule for it.
 
 use super::{Keeper, Kept};
 use crate::adapters::refusal::Refusal;

@@ -24,11 +24,13 @@
 //! Q5. The cache tells of the end of each session, once. If it has a live session under the key by then, that was put
 //!     back, and its own end is yet to come.
 
+mod revocations;
+
 use core::hash::{BuildHasher, Hash};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use super::descent::{most_ends, remembering};
+use self::revocations::Revocations;
 use super::keeper::Kept;
 use super::refusal::Refusal;
 use crate::builder::Builder;
@@ -36,7 +38,7 @@ use crate::cache::{Cache, WeakCache};
 use crate::error::BuildError;
 use crate::platform::clock::Clock;
 use crate::platform::hasher::RandomState;
-use crate::platform::sync::{Arc, AtomicU64, Mutex, Ordering, thread};
+use crate::platform::sync::{Arc, Mutex, thread};
 use crate::removal::RemovalCause;
 use crate::sessions::life::{Life, Root};
 use crate::sessions::principals::{NoPlace, Principals};
@@ -52,56 +54,14 @@ pub(super) struct Roster<R: Kept> {
     rule: Box<PrincipalOf<R>>,
     principals: Principals<String, R::Key>,
     places: Box<[Mutex<Places<R::Key>>]>,
-    /// Sessions that were deleted lately (Q4).
-    departed: Cache<R::Key, Departed<R::Key>>,
-    /// Of principals, numbered.
-    revocations: Cache<String, Revocation>,
-    /// Sessions that were ended alone.
-    ended: Cache<PublicId, ()>,
-    /// The number of the last revocation; changed under the lock.
-    revoked: AtomicU64,
-    revoking: Mutex<()>,
-    /// The last one that `revocations` had no room for any more.
-    forgotten: Arc<AtomicU64>,
+    revocations: Revocations<R::Key>,
     hasher: RandomState,
     clock: Clock,
     cache: OnceLock<WeakCache<R::Key, R>>,
 }
 
-/// The revocations of a principal: all that was begun before number `all`, and before number `others` all but one
-/// session.
-#[derive(Clone, Default)]
-struct Revocation {
-    all: u64,
-    others: u64,
-    kept: Option<PublicId>,
-}
-
-impl Revocation {
-    /// With another one, the last so far.
-    fn next(&self, number: u64, kept: Option<PublicId>) -> Self {
-        match kept {
-            None => Self { all: number, ..Self::default() },
-            // What was kept then is not now, and what is kept now was not then.
-            Some(_) if self.kept != kept => Self { all: self.last(), others: number, kept },
-            Some(_) => Self { all: self.all, others: number, kept },
-        }
-    }
-
-    fn last(&self) -> u64 {
-        self.all.max(self.others)
-    }
-
-    fn last_of(&self, public: &PublicId) -> u64 {
-        if self.kept.as_ref() == Some(public) { self.all } else { self.last() }
-    }
-}
-
 /// Lives whose sessions have to leave the cache, each with whether this call has ended it.
 pub(super) type Ended<K> = Vec<(Arc<Member<K>>, bool)>;
-
-/// A life, and the number of the last revocation when its session was deleted.
-type Departed<K> = (Arc<Member<K>>, u64);
 
 type Places<K> = HashMap<K, Place<K>>;
 
@@ -117,27 +77,11 @@ impl<R: Kept> Roster<R> {
         rule: Box<PrincipalOf<R>>,
         limit: Option<(usize, OnLimit)>,
     ) -> Result<Arc<Self>, BuildError> {
-        let forgotten = Arc::new(AtomicU64::new(0));
         let roster = Arc::new(Self {
             rule,
             principals: Principals::new(limit),
             places: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            departed: remembering(builder, most_ends(builder)).build()?,
-            revocations: remembering(builder, MOST_REVOCATIONS)
-                .on_removal({
-                    let forgotten = forgotten.clone();
-                    move |_, revocation: Revocation, cause| {
-                        if cause == RemovalCause::Evicted {
-                            // Release: pairs with `was_revoked`.
-                            forgotten.fetch_max(revocation.last(), Ordering::Release);
-                        }
-                    }
-                })
-                .build()?,
-            ended: remembering(builder, MOST_REVOCATIONS).build()?,
-            revoked: AtomicU64::new(0),
-            revoking: Mutex::default(),
-            forgotten,
+            revocations: Revocations::of(builder)?,
             hasher: RandomState::new(),
             clock: builder.clock.clone(),
             cache: OnceLock::new(),
@@ -239,10 +183,9 @@ impl<R: Kept> Roster<R> {
 
     /// Notes that a session is about to be deleted (Q4).
     pub(super) fn depart(&self, key: &R::Key) {
-        let Some(life) = self.life_of(key) else { return };
-        // Acquire: pairs with `revoke_all`. What is begun after a revocation sees its number.
-        let revoked = self.revoked.load(Ordering::Acquire);
-        let _refused = self.departed.insert(key.clone(), (life, revoked));
+        if let Some(life) = self.life_of(key) {
+            self.revocations.depart(key, life);
+        }
     }
 
     pub(super) fn life_of(&self, key: &R::Key) -> Option<Arc<Member<R::Key>>> {
@@ -259,49 +202,34 @@ impl<R: Kept> Roster<R> {
 
     /// Whether a session that was deleted has been revoked since (Q4).
     pub(super) fn was_revoked(&self, departed: &R::Key) -> bool {
-        let Some((life, revoked)) = self.departed.peek(departed) else { return false };
-        let principal = life.principal.as_ref().expect("a member has one");
-        let public = &life.root.public;
-        let since = self.revocations.read(principal, |revocation| revocation.last_of(public));
-        // Acquire: pairs with the listener in `of`.
-        let since = since.unwrap_or(0).max(self.forgotten.load(Ordering::Acquire));
-        since > revoked || self.ended.contains_key(public)
+        self.revocations.have(departed)
     }
 
     /// Whether the principal of this copy of a session was revoked within [`MEMORY_AGE`](super::descent::MEMORY_AGE).
     #[cfg(any(feature = "actix-session-0_11", feature = "poem-3"))]
     pub(super) fn was_revoked_lately(&self, copy: &R) -> bool {
-        let is_known = |principal| self.revocations.contains_key(&principal);
-        (self.rule)(copy).is_some_and(is_known)
+        (self.rule)(copy).is_some_and(|principal| self.revocations.have_lately(&principal))
     }
 
     /// Names the session that a key has, or had lately.
     pub(super) fn public_of(&self, key: &R::Key) -> Option<PublicId> {
-        let departed = || self.departed.peek(key).map(|(life, _)| life);
-        Some(self.life_of(key).or_else(departed)?.root.public)
+        let life = self.life_of(key).or_else(|| self.revocations.departed(key))?;
+        Some(life.root.public)
     }
 
     /// Ends all of a principal's lives, but the session `kept`. Gives those whose sessions have to leave the
     /// cache, each with whether this call has ended it.
     pub(super) fn revoke_all(&self, principal: &str, kept: Option<PublicId>) -> Ended<R::Key> {
-        let _one = self.revoking.lock();
         let is_kept = |life: &Member<R::Key>| Some(life.root.public) == kept;
         let (principals, hash) = self.principals(principal);
         let principal = principal.to_owned();
-        let ended = principals.end_all(hash, &principal, is_kept);
-        // Relaxed: under the lock, none but this call changes it.
-        let number = self.revoked.load(Ordering::Relaxed) + 1;
-        let next = self.revocations.peek(&principal).unwrap_or_default().next(number, kept);
-        let _refused = self.revocations.insert(principal, next);
-        // Release: pairs with `depart`.
-        self.revoked.store(number, Ordering::Release);
-        ended
+        self.revocations.note(&principal, kept, || principals.end_all(hash, &principal, is_kept))
     }
 
     /// The same for one session.
     pub(super) fn revoke_one(&self, principal: &str, public: &PublicId) -> Ended<R::Key> {
         let (principals, hash) = self.principals(principal);
-        let _refused = self.ended.insert(*public, ());
+        self.revocations.note_one(*public);
         principals.end_all(hash, &principal.to_owned(), |life| life.root.public != *public)
     }
 
@@ -331,9 +259,7 @@ impl<R: Kept> Roster<R> {
     /// Frees what is over by now, for caches without a reaper's thread.
     #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
     pub(super) fn reap(&self) {
-        self.departed.reap();
         self.revocations.reap();
-        self.ended.reap();
     }
 
     #[cfg(test)]
@@ -380,8 +306,8 @@ impl<R: Kept> Turn<'_, R> {
     fn with(mut self, principal: Option<String>, origin: Option<&R::Key>) -> Self {
         let roster = self.roster;
         let Some(principal) = principal else { return self };
-        let departed = origin.and_then(|origin| roster.departed.peek(origin));
-        let before = self.now.clone().or(departed.map(|(life, _)| life));
+        let departed = origin.and_then(|origin| roster.revocations.departed(origin));
+        let before = self.now.clone().or(departed);
         let begun_ns = match &before {
             Some(before) if before.principal.as_ref() == Some(&principal) => before.begun_ns,
             _ => self.taken_ns,
@@ -468,10 +394,6 @@ const SHARDS: usize = 64;
 
 /// A principal is a user's name or number, not a document.
 pub(super) const MOST_PRINCIPAL_BYTES: usize = 1_024;
-
-/// How many principals' last revocations are known: some 10 MB of them at most. Where more are revoked within an
-/// hour, new ids that are under way count as revoked.
-const MOST_REVOCATIONS: usize = 65_536;
 
 /// How often a call lets another one finish that is changing whose the same session is.
 const MOST_WAITS: usize = 4_096;
