@@ -35,9 +35,17 @@ mod graves;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "principals.rs"]
 mod principals;
+#[cfg(feature = "fleet")]
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "shared.rs"]
+mod shared;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "store.rs"]
 mod store;
+#[cfg(feature = "fleet")]
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "tiered.rs"]
+mod tiered;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "timeout.rs"]
 mod timeout;
@@ -46,6 +54,10 @@ mod timeout;
 mod weight;
 
 pub use principals::{StoreBuilder, principal_of};
+#[cfg(feature = "fleet")]
+pub use shared::Shared;
 pub use store::SundownStore;
+#[cfg(feature = "fleet")]
+pub use tiered::TieredStore;
 pub use timeout::restart_absolute_timeout;
 pub use weight::record_bytes;

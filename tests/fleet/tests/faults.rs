@@ -35,20 +35,23 @@ async fn after_flushall_nothing_is_served() {
 async fn a_killed_connection_empties_the_near_cache_and_comes_back() {
     let server = Server::start().await;
     let one = instance(&server.url()).await;
-    let (kept, ended) = (key(), key());
-    one.create(&kept, draft([])).await.unwrap();
-    one.create(&ended, draft([])).await.unwrap();
-    warm(&one, &kept).await;
-    warm(&one, &ended).await;
+    let (kept, ended, unasked) = (key(), key(), key());
+    for key in [&kept, &ended, &unasked] {
+        one.create(key, draft([])).await.unwrap();
+    }
+    for key in [&kept, &ended, &unasked] {
+        warm(&one, key).await;
+    }
     let mut raw = server.raw().await;
     // Both in one step of the server: the message of the deletion has no way to this instance.
     let mut kill = redis::pipe();
     kill.cmd("CLIENT").arg("KILL").arg("SKIPME").arg("yes").ignore();
-    kill.cmd("DEL").arg(format!("shop:s:{ended}")).ignore();
+    kill.cmd("DEL").arg(format!("shop:s:{ended}")).arg(format!("shop:s:{unasked}")).ignore();
     kill.query_async::<()>(&mut raw).await.unwrap();
     until(|| one.stats().gaps == 1).await;
     assert!(load(&one, &ended).await.is_none() && load(&one, &kept).await.is_some());
     until(|| one.stats().connected).await;
+    assert!(load(&one, &unasked).await.is_none(), "asked for after the next proof only");
     warm(&one, &kept).await;
 }
 

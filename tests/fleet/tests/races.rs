@@ -93,7 +93,7 @@ async fn a_creation_that_arrives_late_is_refused() {
     let server = Server::start().await;
     let proxy = Proxy::to(server.port).await;
     let (one, other) = (instance(&proxy.url()).await, instance(&server.url()).await);
-    for silence in [30, 700] {
+    for silence in [30, 700, 1_900] {
         let (deleted, revoked) = (key(), key());
         proxy.set(Way::Silent);
         let creations = async {
