@@ -22,14 +22,17 @@ use super::anonymous::DEFAULT_SHARE;
 use super::descent::Revision;
 use super::footprint::{table_bytes, text_bytes, weighed_in_bytes};
 use super::json::owned_bytes;
-use super::keeper::{Descent, Keeper, Kept, Saved};
+use super::keeper::{Descent, Keeper, Kept, Principled, Saved};
 use super::lifespan::{BIRTH_KEY, Birth, RESTART, Stated, wall_ns};
 use super::merge::Pairs;
 use super::refusal::Refusal;
 use super::seen::{Deletion, LastDeletion, Noting, Seen};
+pub use super::setup::StoreBuilder;
+use super::setup::principal_methods;
 use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::error::{BuildError, Reason};
+use crate::sessions::{PublicId, SessionInfo, SessionStats};
 
 /// What a session holds.
 pub type SessionState = HashMap<String, Value>;
@@ -122,12 +125,46 @@ impl SundownPoemStorage {
     ///
     /// As [`Builder::build`](crate::Builder::build).
     pub fn new(builder: Builder<SessionId, SessionState>) -> Result<Self, BuildError> {
+        Self::of(builder, None)
+    }
+
+    /// Begins to set a storage up that knows whose its sessions are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::sessions::OnLimit;
+    /// use sundown::{Cache, poem_3::SundownPoemStorage};
+    /// let storage = SundownPoemStorage::builder(Cache::builder().max_entries(100_000))
+    ///     .principal(|state| state.get("user")?.as_str().map(str::to_owned))
+    ///     .max_per_principal(3, OnLimit::RevokeOldest)
+    ///     .build()?;
+    /// assert_eq!(storage.revoke_all("ada"), 0);
+    /// # Ok::<(), sundown::BuildError>(())
+    /// ```
+    pub fn builder(
+        cache: Builder<SessionId, SessionState>,
+    ) -> StoreBuilder<SessionId, SessionState, Self> {
+        StoreBuilder::new(cache, |setup| {
+            let StoreBuilder { cache, principal, limit, anonymous, .. } = setup;
+            let storage = Self::of(cache, principal.map(|rule| (rule, limit)))?;
+            match anonymous {
+                Some((share, rule)) => storage.anonymous_up_to(share, rule),
+                None => Ok(storage),
+            }
+        })
+    }
+
+    fn of(
+        builder: Builder<SessionId, SessionState>,
+        principled: Option<Principled<SessionState>>,
+    ) -> Result<Self, BuildError> {
         let builder = weighed_in_bytes(builder, |state: &SessionState| {
             let owned = state.iter().map(|(name, value)| text_bytes(name) + owned_bytes(value));
             (size_of::<SessionState>() + table_bytes(state) + owned.sum::<usize>()) as u64
         });
         let seen = Arc::new(Seen::of(&builder)?);
-        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns(), None)?), seen })
+        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns(), principled)?), seen })
     }
 
     /// Lets anonymous sessions take half of the cache at most: they make room for each other, and a storm
@@ -191,7 +228,7 @@ impl SundownPoemStorage {
         if self.keeper.save(&key, &state, span_ns, seen)? != Saved::Gone {
             return Ok(());
         }
-        if seen.is_some() || self.keeper.was_ended(&key) {
+        if seen.is_some() || !self.keeper.may_come_again(&key, &state) {
             self.keeper.leave_out(Refusal::NotTaken(Reason::Absent));
             return Ok(());
         }
@@ -204,6 +241,8 @@ impl SundownPoemStorage {
         Ok(())
     }
 }
+
+principal_methods!(SundownPoemStorage, str, SessionState, (SessionId::of));
 
 impl SessionStorage for SundownPoemStorage {
     /// A copy of a live session; a use of it.

@@ -18,13 +18,16 @@ use self::framework::{Session, SessionStore, async_trait};
 use super::anonymous::DEFAULT_SHARE;
 use super::descent::Revision;
 use super::footprint::{strings_bytes, weighed_in_bytes};
-use super::keeper::{Descent, Keeper, Kept, Saved};
+use super::keeper::{Descent, Keeper, Kept, Principled, Saved};
 use super::lifespan::{BIRTH_KEY, Birth, RESTART, Stated, wall_ns};
 use super::merge::Pairs;
 use super::refusal::Refusal;
+pub use super::setup::StoreBuilder;
+use super::setup::principal_methods;
 use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::error::{BuildError, Reason};
+use crate::sessions::{PublicId, SessionInfo, SessionStats};
 
 /// A session store for salvo that keeps the cache's promises: every session is gone when its time is up,
 /// and its memory is back, whether or not another request comes.
@@ -121,10 +124,44 @@ impl SundownSaysionStore {
     ///
     /// As [`Builder::build`](crate::Builder::build).
     pub fn new(builder: Builder<SessionId, SessionState>) -> Result<Self, BuildError> {
+        Self::of(builder, None)
+    }
+
+    /// Begins to set a store up that knows whose its sessions are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sundown::sessions::OnLimit;
+    /// use sundown::{Cache, saysion_0_2::SundownSaysionStore};
+    /// let store = SundownSaysionStore::builder(Cache::builder().max_entries(100_000))
+    ///     .principal(|state| state.data.get("user").cloned())
+    ///     .max_per_principal(3, OnLimit::RevokeOldest)
+    ///     .build()?;
+    /// assert_eq!(store.revoke_all("ada"), 0);
+    /// # Ok::<(), sundown::BuildError>(())
+    /// ```
+    pub fn builder(
+        cache: Builder<SessionId, SessionState>,
+    ) -> StoreBuilder<SessionId, SessionState, Self> {
+        StoreBuilder::new(cache, |setup| {
+            let StoreBuilder { cache, principal, limit, anonymous, .. } = setup;
+            let store = Self::of(cache, principal.map(|rule| (rule, limit)))?;
+            match anonymous {
+                Some((share, rule)) => store.anonymous_up_to(share, rule),
+                None => Ok(store),
+            }
+        })
+    }
+
+    fn of(
+        builder: Builder<SessionId, SessionState>,
+        principled: Option<Principled<SessionState>>,
+    ) -> Result<Self, BuildError> {
         let builder = weighed_in_bytes(builder, |state: &SessionState| {
             (size_of::<SessionState>() + strings_bytes(&state.data)) as u64
         });
-        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns(), None)?) })
+        Ok(Self { keeper: Arc::new(Keeper::of(builder, wall_ns(), principled)?) })
     }
 
     /// Lets anonymous sessions take half of the cache at most: they make room for each other, and a storm
@@ -200,6 +237,8 @@ impl SundownSaysionStore {
         Ok(Some(cookie))
     }
 }
+
+principal_methods!(SundownSaysionStore, str, SessionState, (SessionId::of));
 
 #[async_trait]
 impl SessionStore for SundownSaysionStore {

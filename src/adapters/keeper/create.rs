@@ -38,13 +38,20 @@ impl<R: Kept> Keeper<R> {
             Descent::Room(key) => (self.descents.origin(fresh.pairs()), Some(key)),
             Descent::Seen(revision) => (self.descents.origin_at(revision), None),
         };
+        let copy = match descent {
+            Descent::Seen(revision) => revision,
+            Descent::Copy | Descent::Room(_) => Revision::of(fresh.pairs()),
+        };
         for _ in 0..MOST_KEYS {
             let key = draw();
             fresh.set_key(&key);
             let Some(lifetime) = self.lifespan.lasting(span_ns, birth) else { return Ok(None) };
             let rotated = self.shape(fresh, &key, (origin.as_ref(), birth));
             match self.put_in(&key, fresh, lifetime, (rotated, room)) {
-                Ok(true) => return Ok(Some(key)),
+                Ok(true) => {
+                    self.end_if_late(&key, copy);
+                    return Ok(Some(key));
+                }
                 // A log-out has overtaken it: once more, without what was logged out.
                 Ok(false) | Err(Refusal::Taken) => {}
                 refused => return self.reported(refused.map(|_| None)),

@@ -1,6 +1,7 @@
 //! Whose sessions are (`roster`); nothing where the service has no rule for it.
 
 use super::{Keeper, Kept};
+use crate::adapters::descent::Revision;
 use crate::adapters::refusal::Refusal;
 use crate::adapters::roster::{Ended, Member, Roster, Turn};
 use crate::error::Reason;
@@ -69,6 +70,13 @@ impl<R: Kept> Keeper<R> {
     pub(in crate::adapters) fn may_come_again(&self, key: &R::Key, copy: &R) -> bool {
         let is_revoked = |roster: &Arc<Roster<R>>| roster.was_revoked_lately(copy);
         !self.was_ended(key) && !self.roster.as_ref().is_some_and(is_revoked)
+    }
+
+    /// Ends a session that was created from a copy of one that was not there any more when its principal was revoked.
+    pub(super) fn end_if_late(&self, key: &R::Key, copy: Revision) {
+        if self.roster.as_ref().is_some_and(|roster| roster.is_late(key, copy)) {
+            self.end_for_good(key);
+        }
     }
 
     /// Ends a session that is some principal's.

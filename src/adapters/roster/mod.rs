@@ -31,6 +31,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use self::revocations::Revocations;
+use super::descent::Revision;
 use super::keeper::Kept;
 use super::refusal::Refusal;
 use crate::builder::Builder;
@@ -89,7 +90,7 @@ impl<R: Kept> Roster<R> {
         let (hears, listener) = (roster.clone(), builder.listener.take());
         builder.listener = Some(Box::new(move |key, session, cause| {
             if cause != RemovalCause::Replaced {
-                hears.hear(&key);
+                hears.hear(&key, &session);
             }
             if let Some(listener) = &listener {
                 listener(key, session, cause);
@@ -124,7 +125,6 @@ impl<R: Kept> Roster<R> {
     }
 
     fn places(&self, key: &R::Key) -> &Mutex<Places<R::Key>> {
-        // The tables hash for themselves.
         &self.places[(self.hasher.hash_one(key) >> 32) as usize % SHARDS]
     }
 
@@ -205,10 +205,18 @@ impl<R: Kept> Roster<R> {
         self.revocations.have(departed)
     }
 
-    /// Whether the principal of this copy of a session was revoked within [`MEMORY_AGE`](super::descent::MEMORY_AGE).
+    /// Whether the principal of this copy of a session was revoked lately.
     #[cfg(any(feature = "actix-session-0_11", feature = "poem-3"))]
     pub(super) fn was_revoked_lately(&self, copy: &R) -> bool {
         (self.rule)(copy).is_some_and(|principal| self.revocations.have_lately(&principal))
+    }
+
+    /// Whether the session under a key was created from a copy of one that has left, and its principal was revoked
+    /// since.
+    pub(super) fn is_late(&self, key: &R::Key, copy: Revision) -> bool {
+        let life = self.life_of(key);
+        let principal = life.as_ref().and_then(|life| life.principal.as_ref());
+        principal.is_some_and(|principal| self.revocations.have_left(copy, principal))
     }
 
     /// Names the session that a key has, or had lately.
@@ -249,9 +257,10 @@ impl<R: Kept> Roster<R> {
     }
 
     /// The cache tells of a session's end (Q5).
-    fn hear(&self, key: &R::Key) {
+    fn hear(&self, key: &R::Key, session: &R) {
         let is_known = self.places(key).lock().contains_key(key);
         if is_known && !self.is_live(key) {
+            self.revocations.note_left(Revision::of(session.pairs()));
             self.leave(key);
         }
     }
@@ -260,29 +269,6 @@ impl<R: Kept> Roster<R> {
     #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
     pub(super) fn reap(&self) {
         self.revocations.reap();
-    }
-
-    #[cfg(test)]
-    pub(super) fn room(&self) -> usize {
-        let places = self.places.iter().map(|places| places.lock().capacity());
-        self.principals.capacity() + places.sum::<usize>()
-    }
-
-    /// Checks that the two tables have the same lives, while no call is under way.
-    #[cfg(test)]
-    pub(super) fn check(&self) -> Result<usize, &'static str> {
-        let mut listed = Vec::new();
-        self.principals.check(|life| listed.push(life.clone()))?;
-        for life in &listed {
-            if !self.life_of(&life.key).is_some_and(|now| now.is(life)) {
-                return Err("Q1: a life is not in the place of its key");
-            }
-        }
-        let placed: usize = self.places.iter().map(|places| places.lock().len()).sum();
-        if placed != listed.len() {
-            return Err("Q1: a place has no life");
-        }
-        Ok(placed)
     }
 }
 
@@ -397,3 +383,31 @@ pub(super) const MOST_PRINCIPAL_BYTES: usize = 1_024;
 
 /// How often a call lets another one finish that is changing whose the same session is.
 const MOST_WAITS: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl<R: Kept> Roster<R> {
+        pub(in crate::adapters) fn room(&self) -> usize {
+            let places = self.places.iter().map(|places| places.lock().capacity());
+            self.principals.capacity() + places.sum::<usize>()
+        }
+
+        /// Checks that the two tables have the same lives, while no call is under way.
+        pub(in crate::adapters) fn check(&self) -> Result<usize, &'static str> {
+            let mut listed = Vec::new();
+            self.principals.check(|life| listed.push(life.clone()))?;
+            for life in &listed {
+                if !self.life_of(&life.key).is_some_and(|now| now.is(life)) {
+                    return Err("Q1: a life is not in the place of its key");
+                }
+            }
+            let placed: usize = self.places.iter().map(|places| places.lock().len()).sum();
+            if placed != listed.len() {
+                return Err("Q1: a place has no life");
+            }
+            Ok(placed)
+        }
+    }
+}

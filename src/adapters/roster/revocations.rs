@@ -2,7 +2,7 @@
 
 use core::hash::Hash;
 
-use crate::adapters::descent::{most_ends, remembering};
+use crate::adapters::descent::{Revision, most_ends, remembering};
 use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::error::BuildError;
@@ -14,6 +14,8 @@ use crate::sessions::life::Life;
 pub(super) struct Revocations<K> {
     /// The lives of sessions that were deleted lately, each with the number of the last revocation by then.
     departed: Cache<K, (Arc<Life<String, K>>, u64)>,
+    /// What sessions were that have left by themselves lately, as a copy shows it; the same number.
+    left: Cache<Revision, u64>,
     /// Of principals, numbered.
     of: Cache<String, Revocation>,
     /// Sessions that were ended alone.
@@ -71,6 +73,7 @@ where
         );
         Ok(Self {
             departed: remembering(builder, most_ends(builder)).build()?,
+            left: remembering(builder, MOST_REVOCATIONS).build()?,
             of: of.build()?,
             ended: remembering(builder, MOST_REVOCATIONS).build()?,
             last: AtomicU64::new(0),
@@ -84,6 +87,20 @@ where
         // Acquire: pairs with `note`. What is begun after a revocation sees its number.
         let last = self.last.load(Ordering::Acquire);
         let _refused = self.departed.insert(key.clone(), (life, last));
+    }
+
+    /// Notes that a session has left by itself that was this.
+    pub(super) fn note_left(&self, revision: Revision) {
+        // Acquire: as in `depart`.
+        let _refused = self.left.insert(revision, self.last.load(Ordering::Acquire));
+    }
+
+    /// Whether a copy is of a session that has left by itself, and its principal was revoked since.
+    pub(super) fn have_left(&self, revision: Revision, principal: &String) -> bool {
+        let Some(last) = self.left.peek(&revision) else { return false };
+        let since = self.of.read(principal, Revocation::last).unwrap_or(0);
+        // Acquire: pairs with the listener in `of`.
+        since.max(self.forgotten.load(Ordering::Acquire)) > last
     }
 
     /// The life of a session that was deleted lately.
@@ -134,6 +151,7 @@ where
     #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
     pub(super) fn reap(&self) {
         self.departed.reap();
+        self.left.reap();
         self.of.reap();
         self.ended.reap();
     }

@@ -225,6 +225,27 @@ fn revocation_is_final_for_requests_under_way() {
     }
 }
 
+/// One that was not there to be revoked: a request still has it.
+#[test]
+fn revocation_is_final_for_what_had_run_out() {
+    let clock = ManualClock::new();
+    let store = with(builder(&clock), None);
+    for is_revoked in [true, false] {
+        let id = log_in(&store, "ada");
+        let late = request(&store, id);
+        block_on(late.insert("n", 1)).unwrap();
+        clock.advance(HOUR);
+        reap_all(store.cache());
+        if is_revoked {
+            assert_eq!(store.revoke_all("ada"), 0, "none is live");
+        }
+        block_on(late.cycle_id()).unwrap();
+        block_on(late.save()).unwrap();
+        assert_eq!(user_in(&store, late.id().unwrap()).is_none(), is_revoked);
+    }
+    assert!(is_live(&store, &log_in(&store, "ada")), "who logs in later is not affected");
+}
+
 #[test]
 fn what_is_kept_keeps_its_new_id_that_was_under_way() {
     let store = with(builder(&ManualClock::new()), None);
