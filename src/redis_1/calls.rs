@@ -88,11 +88,16 @@ impl Backend for RedisBackend {
     }
 
     async fn revoke_all(&self, principal: &Key, except: Option<&Key>) -> Result<Ended, Error> {
-        let mut call = self.link.scripts.revoke.prepare_invoke();
-        self.begin(&mut call, self.link.names.principal(principal))
-            .arg(principal.to_string())
-            .arg(except.map(Key::to_string).unwrap_or_default());
-        let (ended, stamp): (Vec<String>, u64) = self.run(&call).await?;
+        let issued = self.link.server_millis();
+        let (mut ended, mut stamp) = self.revoke_as_of(issued, principal, except).await?;
+        if ended.is_none() {
+            // As in `write`.
+            let drift = stamp.wrapping_sub(self.link.server_millis());
+            let issued = issued.wrapping_add(drift);
+            self.link.set_server_millis(stamp);
+            (ended, stamp) = self.revoke_as_of(issued, principal, except).await?;
+        }
+        let ended = ended.ok_or(Error::TimedOut(self.link.options.latest_arrival))?;
         self.link.set_server_millis(stamp);
         // What this instance begins after this call is stated as after the stamp (R4), unless the server's
         // clock goes back just now.
@@ -135,6 +140,21 @@ impl RedisBackend {
         let drift = now.wrapping_sub(self.link.server_millis());
         self.link.set_server_millis(now);
         self.write_as_of(issued.wrapping_add(drift), script, key, write, expected).await
+    }
+
+    /// Gives what was ended, unless the call was late, and the server's time.
+    async fn revoke_as_of(
+        &self,
+        issued: u64,
+        principal: &Key,
+        except: Option<&Key>,
+    ) -> Result<(Option<Vec<String>>, u64), Error> {
+        let mut call = self.link.scripts.revoke.prepare_invoke();
+        self.begin(&mut call, self.link.names.principal(principal))
+            .arg(principal.to_string())
+            .arg(except.map(Key::to_string).unwrap_or_default())
+            .arg(issued.saturating_add(self.latest_millis()));
+        self.run(&call).await
     }
 
     async fn write_as_of(

@@ -19,6 +19,8 @@
 //! R4. A revocation leaves a stamp for as long as a tombstone stays. What binds a session to a principal states
 //!     when it was asked, and is refused up to the stamp, or if it is late. That moment is never stated too
 //!     late: the estimate takes the server's time as of the moment when its answer came.
+//!     A revocation that was told as failed may still come, and then ends what has been begun since; it is
+//!     refused as a creation is once it is late.
 //! R5. A principal's list loses what has ended each time it is read or written, and lives as long as the last
 //!     session in it.
 //! R6. A session that was deleted once may be followed by one that is created in its place, as for a new id. The

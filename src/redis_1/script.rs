@@ -258,9 +258,10 @@ end
 return list
 ";
 
-/// 3 the principal's key, 4 the session to keep or nothing.
+/// 3 the principal's key, 4 the session to keep or nothing, 5 not after.
 const REVOKE: &str = r"
 local ended = {}
+if now > tonumber(ARGV[5]) then return {false, now} end
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   if member ~= ARGV[4] then
     if redis.call('HEXISTS', sessions .. member, 'r') == 1 then ended[#ended + 1] = member end

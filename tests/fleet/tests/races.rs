@@ -115,6 +115,22 @@ async fn a_creation_that_arrives_late_is_refused() {
     }
 }
 
+/// A revocation that was told as failed does not end, much later, who has logged in since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_that_arrives_late_is_refused() {
+    let server = Server::start().await;
+    let proxy = Proxy::to(server.port).await;
+    let (one, other) = (instance(&proxy.url()).await, instance(&server.url()).await);
+    proxy.set(Way::Silent);
+    assert!(one.revoke_all("ada").await.is_err());
+    let key = key();
+    other.create(&key, draft([]).of("ada")).await.unwrap();
+    pause(700).await;
+    proxy.set(Way::Open);
+    pause(200).await;
+    assert!(load(&other, &key).await.is_some());
+}
+
 /// A new id, and a log-out by another request beside it: before it, between its steps and after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_out_ends_what_a_new_id_has_made_of_the_session() {

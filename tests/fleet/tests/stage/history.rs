@@ -150,8 +150,13 @@ fn judge_life(
         _ => false,
     };
     let may_have_ended = life.own.iter().chain(ends).filter(|event| is_end(event));
+    // A revocation that was given up may come until it is refused as late.
+    let lasts = |end: &Event| match end.what {
+        What::RevokeFailed { .. } => end.to + LATEST_ARRIVAL,
+        _ => end.to,
+    };
     let mut may_have_ended =
-        may_have_ended.filter(|end| end.from <= event.to && end.to > created.from);
+        may_have_ended.filter(|end| end.from <= event.to && lasts(end) > created.from);
     let has_expired = live.is_some_and(|live| event.to + SLACK >= created.from + live);
     match &event.what {
         What::Loaded(None) | What::SavedNothing if event.from > created.to => {
@@ -184,6 +189,9 @@ fn told(life: &Life<'_>) -> String {
     events.sort_by_key(|event| event.from);
     events.iter().map(|event| format!("  {event:?}\n")).collect()
 }
+
+/// As the tests' options have it.
+const LATEST_ARRIVAL: Duration = Duration::from_millis(600);
 
 /// What a deadline may come early by: milliseconds are cut off, and a share of the way.
 const SLACK: Duration = Duration::from_millis(20);
