@@ -104,7 +104,8 @@ fn a_user_has_three_devices_and_is_logged_out_everywhere() {
         .build()
         .unwrap();
     let address = serve(&store);
-    let is_in = |cookie: &String| http::get(address, "/user", Some(cookie)).body.contains("Some(7)");
+    let is_in =
+        |cookie: &String| http::get(address, "/user", Some(cookie)).body.contains("Some(7)");
     let log_in = || {
         let visitor = http::get(address, "/visit", None).cookie.expect("a session");
         http::get(address, "/log-in", Some(&visitor)).cookie.expect("a new id")
