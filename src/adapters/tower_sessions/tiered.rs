@@ -5,9 +5,9 @@
 //! So each load hands out a map with a hasher of its own, and the hasher's fingerprint names the load
 //! (`descent.rs`).
 //!
-//! Q1. A save does to the session what its request did to its copy (`merge.rs`), by compare-and-set. Where it is
+//! C1. A save does to the session what its request did to its copy (`merge.rs`), by compare-and-set. Where it is
 //!     not known any more what was loaded, the save is refused.
-//! Q2. What is created from a copy of a session that this instance has deleted, once and while it was live,
+//! C2. What is created from a copy of a session that this instance has deleted, once and while it was live,
 //!     takes that session's place. What is created from a copy of one that another request has ended takes
 //!     along only what its own request has put in.
 
@@ -233,7 +233,7 @@ impl TieredStore {
         let _full = self.bases.insert(Revision::of(copy), Base { key, digest, whole_of, age });
     }
 
-    /// Whether a copy's session was ended here, by one request, while it was live (Q2).
+    /// Whether a copy's session was ended here, by one request, while it was live (C2).
     fn was_ended_here(&self, key: &Key) -> bool {
         self.ends.peek(key) == Some((1, true))
     }
