@@ -102,7 +102,7 @@ async fn calls_into_a_black_hole_end_in_time() {
     println!("proven again {:?} after the black hole", since.elapsed());
     let since = Instant::now();
     while one.load(&lives).await.is_err() {
-        assert!(since.elapsed() < Duration::from_secs(10), "the breaker stays open");
+        assert!(since.elapsed() < Duration::from_secs(1), "the breaker stays open");
         pause(5).await;
     }
     assert!(load(&one, &ends).await.is_none());

@@ -48,7 +48,7 @@ async fn a_deletion_reaches_the_others_in_milliseconds() {
         one.delete(&key).await.unwrap();
         let since = Instant::now();
         while load(&other, &key).await.is_some() {
-            assert!(since.elapsed() < Duration::from_secs(10), "a zombie");
+            assert!(since.elapsed() < Duration::from_secs(1), "a zombie");
             tokio::task::yield_now().await;
         }
         lags.push(since.elapsed());
@@ -58,7 +58,7 @@ async fn a_deletion_reaches_the_others_in_milliseconds() {
     let (p50, p99, p999) = (at(0.5), at(0.99), at(0.999));
     println!("from a deletion to the other instance: p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}");
     // 5 ms on a machine of one's own; this one may be shared.
-    assert!(p50 < Duration::from_millis(50), "{p50:?}");
+    assert!(p50 < Duration::from_millis(5), "{p50:?}");
 }
 
 /// T3.
