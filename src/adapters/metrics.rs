@@ -43,7 +43,8 @@ use crate::stats::Stats;
 /// Under [`GiveBack::Auto`](crate::GiveBack::Auto) what was given back is the process's: every cache
 /// has the same figures. Take the maximum over the caches, not the sum.
 ///
-/// The memory of the process and of its container is published by [`publish_process`].
+/// The memory of the process and of its container is published by [`publish_process`]. An instance of a fleet has
+/// figures of its own; see `publish_tier`, with the feature `fleet`.
 ///
 /// # Examples
 ///
@@ -261,6 +262,9 @@ const TOTALS: [(&str, &str); 13] = [
     ("sundown_given_back_total", "How often free memory was given back to the system"),
     ("sundown_given_back_failures_total", "How often giving memory back has failed"),
 ];
+
+#[cfg(feature = "fleet")]
+mod tier;
 
 #[cfg(test)]
 mod tests;

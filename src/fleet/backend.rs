@@ -35,8 +35,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Counts a use of a session; none if it is not live.
     async fn touch(&self, key: &Key) -> Result<Option<Left>, Error>;
 
-    /// A principal's live sessions, the oldest first.
-    async fn sessions_of(&self, principal: &Key) -> Result<Vec<Listed>, Error> {
+    /// A principal's live sessions. Not a use of them.
+    async fn sessions_of(&self, principal: &Key) -> Result<Vec<(Key, Stored)>, Error> {
         let _ = principal;
         Err(Error::Unsupported)
     }
@@ -235,24 +235,4 @@ pub enum Saved {
     LimitReached,
     /// The principal that it is to be bound to was revoked since the call was made.
     Revoked,
-}
-
-/// A session in a principal's list.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Listed {
-    /// Its key.
-    pub key: Key,
-    /// How long ago it was created.
-    pub age: Duration,
-    /// How long it may still live.
-    pub left: Left,
-}
-
-impl Listed {
-    /// All of it.
-    #[must_use]
-    pub fn new(key: Key, age: Duration, left: Left) -> Self {
-        Self { key, age, left }
-    }
 }

@@ -35,6 +35,11 @@ impl<V> Loaded<V> {
         Self { held: Arc::new(Held { value, facts, asked_ns, generation, touch_due_ns }) }
     }
 
+    /// One that the near cache does not hold.
+    pub(super) fn beside(value: V, facts: Facts, asked_ns: u64) -> Self {
+        Self::new(value, facts, (asked_ns, 0))
+    }
+
     /// Which one it is.
     #[must_use]
     pub fn revision(&self) -> Revision {

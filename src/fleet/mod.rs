@@ -59,7 +59,7 @@ mod tiered;
 mod watcher;
 
 pub use self::backend::{
-    Backend, Created, Ended, Facts, Left, Listed, Origin, Revision, Saved, Stored, Terms, Write,
+    Backend, Created, Ended, Facts, Left, Origin, Revision, Saved, Stored, Terms, Write,
 };
 pub use self::draft::{Codec, Draft};
 pub use self::error::{Conflict, Error, Source};

@@ -103,6 +103,10 @@ impl<V: Send + Sync + 'static> Near<V> {
         self.clock.coarse_ns()
     }
 
+    pub(super) fn exact_ns(&self) -> u64 {
+        self.clock.exact_ns()
+    }
+
     /// Whether copies are served now.
     pub(super) fn is_whole(&self) -> bool {
         self.current().is_some()
@@ -162,7 +166,7 @@ impl<V: Send + Sync + 'static> Near<V> {
     pub(super) fn begin(&self, key: &Key) -> Filling<V> {
         let generation = self.current();
         let fill = self.cache.begin_fill(key);
-        Filling { fill, key: *key, asked_ns: self.clock.exact_ns(), generation }
+        Filling { fill, key: *key, asked_ns: self.exact_ns(), generation }
     }
 
     /// Puts in what the backend has answered, unless it comes too late (F2).

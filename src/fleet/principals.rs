@@ -1,20 +1,53 @@
 //! Whose sessions they are, over all instances.
 
-use super::backend::Listed;
+use core::cmp::Reverse;
+
 use super::error::Error;
 use super::key::Key;
+use super::loaded::Loaded;
 use super::tiered::Tiered;
 
 impl<V: Send + Sync + 'static> Tiered<V> {
     /// A principal's live sessions on all instances, the oldest first. Not a use of them.
     ///
+    /// A session whose value the codec cannot read is left out. **Complexity:** one call, in which the backend
+    /// sends all of the principal's sessions.
+    ///
     /// # Errors
     ///
     /// [`Error::Unsupported`] if the backend has no index of principals.
-    pub async fn sessions_of(&self, principal: impl AsRef<[u8]>) -> Result<Vec<Listed>, Error> {
+    pub async fn sessions_of(
+        &self,
+        principal: impl AsRef<[u8]>,
+    ) -> Result<Vec<(Key, Loaded<V>)>, Error> {
         let principal = Key::of_principal(principal);
         let inner = self.inner();
-        inner.ask(inner.by(), inner.backend.sessions_of(&principal)).await
+        let asked_ns = inner.near.exact_ns();
+        let listed = inner.ask(inner.by(), inner.backend.sessions_of(&principal)).await?;
+        let loaded = listed.into_iter().filter_map(|(key, stored)| {
+            let value = inner.codec.decode(&stored.bytes)?;
+            Some((key, Loaded::beside(value, stored.facts, asked_ns)))
+        });
+        let mut loaded: Vec<(Key, Loaded<V>)> = loaded.collect();
+        loaded.sort_by_key(|(key, loaded)| (Reverse(loaded.facts().age), *key));
+        Ok(loaded)
+    }
+
+    /// Ends the session that a user's device list shows under `key`; false if it is not the principal's.
+    ///
+    /// # Errors
+    ///
+    /// If the backend has not confirmed it: then it may live on.
+    pub async fn revoke_public(
+        &self,
+        principal: impl AsRef<[u8]>,
+        key: &Key,
+    ) -> Result<bool, Error> {
+        let inner = self.inner();
+        let principal = Key::of_principal(principal);
+        let stored = inner.ask(inner.by(), inner.backend.load(key, false)).await?;
+        let is_theirs = stored.is_some_and(|stored| stored.facts.principal == Some(principal));
+        Ok(is_theirs && self.delete(key).await?)
     }
 
     /// Ends all sessions of a principal that were begun before, on all instances; gives how many.

@@ -9,11 +9,10 @@ use tokio::time::sleep;
 use super::RedisBackend;
 use super::link::{is_fatal, outage};
 use super::refused;
-use super::reply::{Answer, Told, WRONG, facts, key_of, keys, left, millis, stored};
+use super::reply::{Answer, Told, WRONG, facts, key_of, keys, left, stored};
 use super::script::code;
 use crate::fleet::{
-    Backend, Created, Ended, Error, Key, Left, Listed, Origin, Revision, Saved, Stored, Watcher,
-    Write,
+    Backend, Created, Ended, Error, Key, Left, Origin, Revision, Saved, Stored, Watcher, Write,
 };
 use crate::sessions::OnLimit;
 
@@ -75,16 +74,15 @@ impl Backend for RedisBackend {
         Ok(spans.map(|(span, live)| left(span, live)))
     }
 
-    async fn sessions_of(&self, principal: &Key) -> Result<Vec<Listed>, Error> {
+    async fn sessions_of(&self, principal: &Key) -> Result<Vec<(Key, Stored)>, Error> {
         let mut call = self.link.scripts.list.prepare_invoke();
         self.begin(&mut call, self.link.names.principal(principal));
-        let list: Vec<(String, i64, i64, i64)> = self.run(&call).await?;
-        let listed = list.into_iter().map(|(key, age, span, live)| {
-            Ok(Listed::new(key_of(&key)?, millis(age), left(span, live)))
+        let list: Vec<Told> = self.run(&call).await?;
+        let listed = list.into_iter().map(|told| {
+            let key = key_of(&told.0)?;
+            Ok((key, stored(told, &key)?))
         });
-        let mut listed: Vec<Listed> = listed.collect::<Result<_, Error>>()?;
-        listed.sort_by(|one, other| other.age.cmp(&one.age).then(one.key.cmp(&other.key)));
-        Ok(listed)
+        listed.collect()
     }
 
     async fn revoke_all(&self, principal: &Key, except: Option<&Key>) -> Result<Ended, Error> {

@@ -246,13 +246,11 @@ const LIST: &str = r"
 local list = {}
 settle(KEYS[1])
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local v = redis.call('HMGET', sessions .. member, 'r', 'b', 'd')
-  if v[1] then
-    local live = -1
-    if tonumber(v[3]) > 0 then live = tonumber(v[3]) - now end
-    list[#list + 1] = {member, now - tonumber(v[2]), redis.call('PTTL', sessions .. member), live}
-  else
+  local v = read(sessions .. member)
+  if not v[2] then
     redis.call('ZREM', KEYS[1], member)
+  elseif v[8] == '1' and v[1] == member then
+    list[#list + 1] = told(v, redis.call('PTTL', sessions .. member))
   end
 end
 return list

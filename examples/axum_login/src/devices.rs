@@ -1,14 +1,11 @@
 //! A user's devices: the list on the page, and the buttons that log them out.
 
-use std::time::SystemTime;
-
 use axum::Form;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use axum::response::Redirect;
 use serde::Deserialize;
-use sundown::sessions::PublicId;
 use tower_sessions::Session;
 
 use crate::Login;
@@ -28,34 +25,28 @@ pub(crate) fn device(headers: &HeaderMap) -> String {
 }
 
 /// The list, for the page of a user whose request has this session.
-pub(crate) fn list(login: &Login, session: &Session, user: &str) -> String {
-    let own = session.id();
-    let rows = login.store.sessions_of(user).into_iter().map(|info| {
-        let device = info.data.data.get(DEVICE).and_then(|device| device.as_str());
-        let device = escaped(device.unwrap_or("an unknown browser"));
-        let (since, used) = (ago(info.authenticated), ago(Some(info.last_used)));
-        let button = if Some(info.data.id) == own {
+pub(crate) async fn list(login: &Login, session: &Session, user: &str) -> Result<String, Failure> {
+    let devices = login.sessions.devices(user, session.id()).await?;
+    let rows = devices.into_iter().map(|device| {
+        let name = escaped(device.name.as_deref().unwrap_or("an unknown browser"));
+        let since = device.age.as_secs() / 60;
+        let button = if device.is_own {
             "this one".to_owned()
         } else {
             format!(
                 "<form method=\"post\" action=\"/logout-device\">\
                  <button name=\"device\" value=\"{}\">Log out</button></form>",
-                info.public_id
+                device.public_id
             )
         };
-        format!("<li>{device}, logged in {since}, last seen {used} {button}</li>\n")
+        format!("<li>{name}, logged in {since} min ago {button}</li>\n")
     });
-    format!(
+    Ok(format!(
         "<h2>Your devices</h2><ul>\n{}</ul>\n\
          <form method=\"post\" action=\"/logout-others\"><button>Log out everywhere else</button></form>\n\
          <form method=\"post\" action=\"/logout-everywhere\"><button>Log out everywhere</button></form>\n",
         rows.collect::<String>()
-    )
-}
-
-fn ago(time: Option<SystemTime>) -> String {
-    let since = time.and_then(|time| time.elapsed().ok()).unwrap_or_default();
-    format!("{} min ago", since.as_secs() / 60)
+    ))
 }
 
 pub(crate) async fn log_out_others(
@@ -64,7 +55,7 @@ pub(crate) async fn log_out_others(
 ) -> Result<Redirect, Failure> {
     let user: Option<String> = session.get(USER).await?;
     if let (Some(user), Some(id)) = (user, session.id()) {
-        login.store.revoke_others(&user, &id);
+        login.sessions.end_others(&user, &id).await?;
     }
     Ok(Redirect::to("/"))
 }
@@ -74,7 +65,7 @@ pub(crate) async fn log_out_everywhere(
     session: Session,
 ) -> Result<Redirect, Failure> {
     if let Some(user) = session.get::<String>(USER).await? {
-        login.store.revoke_all(&user);
+        login.sessions.end_all(&user).await?;
     }
     Ok(Redirect::to("/"))
 }
@@ -90,8 +81,8 @@ pub(crate) async fn log_out_device(
     Form(which): Form<Which>,
 ) -> Result<Redirect, Failure> {
     let user: Option<String> = session.get(USER).await?;
-    if let (Some(user), Ok(device)) = (user, which.device.parse::<PublicId>()) {
-        login.store.revoke_public(&user, &device);
+    if let Some(user) = user {
+        login.sessions.end_one(&user, &which.device).await?;
     }
     Ok(Redirect::to("/"))
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   main      command line, recorder of the metrics, listener
-//!   lib       the store with its limits, the routes
+//!   lib       the limits, the routes
+//!   sessions  the store: of this process alone, or of all instances over one Redis
 //!   login     log in, see a page, log out
 //!   devices   a user's devices, and "log out everywhere else"
 //!   online    who is online: a feature beside the sessions, which forgets to let go if asked to
@@ -16,9 +17,11 @@ mod login;
 mod online;
 #[path = "../../login/pages.rs"]
 mod pages;
+mod sessions;
 mod status;
 mod verdict;
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::Router;
@@ -26,12 +29,11 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sundown::metrics::{Publisher, publish_process};
-use sundown::sessions::OnLimit;
-use sundown::tower_sessions_0_15::SundownStore;
-use sundown::{BuildError, Cache, Clock, ProcessMemory};
-use tower_sessions::{Expiry, SessionManagerLayer};
+use sundown::{BuildError, Clock, ProcessMemory};
+use tower_sessions::{Expiry, SessionManagerLayer, SessionStore};
 
 use crate::online::Online;
+use crate::sessions::Sessions;
 use crate::status::Board;
 
 /// What the sessions may take, and for how long.
@@ -43,7 +45,7 @@ pub struct Limits {
     pub live: Duration,
     /// How many sessions there may be.
     pub sessions: usize,
-    /// How many bytes they may take, with all that the cache needs for them.
+    /// How many bytes they may take, with all that the cache needs for them; of a process alone.
     pub bytes: u64,
     /// How many a user may have, if that is limited: one more ends the oldest.
     pub per_user: Option<usize>,
@@ -52,7 +54,7 @@ pub struct Limits {
 /// The sessions, and who is online.
 #[derive(Clone)]
 pub struct Login {
-    store: SundownStore,
+    sessions: Sessions,
     online: Online,
 }
 
@@ -69,19 +71,18 @@ impl Login {
         clock: impl Into<Clock>,
     ) -> Result<Self, BuildError> {
         let clock = clock.into();
-        let cache = Cache::builder()
-            .max_entries(limits.sessions)
-            .max_weight(limits.bytes)
-            .time_to_idle(limits.idle)
-            .time_to_live(limits.live)
-            .clock(clock.clone());
-        let mut store = SundownStore::builder(cache)
-            .principal(|record| record.data.get(pages::USER)?.as_str().map(str::to_owned));
-        if let Some(per_user) = limits.per_user {
-            store = store.max_per_principal(per_user, OnLimit::RevokeOldest);
-        }
-        let online = Online::new((limits.sessions, limits.idle), overstays, clock)?;
-        Ok(Self { store: store.build()?, online })
+        let online = Online::new((limits.sessions, limits.idle), overstays, clock.clone())?;
+        Ok(Self { sessions: Sessions::alone(limits, clock)?, online })
+    }
+
+    /// The same as one of several instances, whose sessions are in the Redis or Valkey at `url`.
+    ///
+    /// # Errors
+    ///
+    /// Says which limit cannot be, or why the server cannot be used.
+    pub async fn over(url: &str, limits: Limits, overstays: bool) -> Result<Self, Box<dyn Error>> {
+        let online = Online::new((limits.sessions, limits.idle), overstays, Clock::default())?;
+        Ok(Self { sessions: Sessions::over(url, limits).await?, online })
     }
 }
 
@@ -90,11 +91,6 @@ impl Login {
 ///
 /// `/metrics` and `/status` are for operators: serve them where only they come to.
 pub fn app(login: Login, recorder: PrometheusHandle, memory: fn() -> ProcessMemory) -> Router {
-    let sessions = SessionManagerLayer::new(login.store.clone())
-        // The cookie lasts as long as the browser is open; when the session ends, the cache decides.
-        .with_expiry(Expiry::OnSessionEnd)
-        // Only because this example speaks plain HTTP: leave it out behind TLS.
-        .with_secure(false);
     let board = Board::watching(&login, memory);
     let publishers = [Publisher::new("sessions"), Publisher::new("online")];
     let scrape = Scrape { login: login.clone(), publishers, memory, recorder };
@@ -105,13 +101,24 @@ pub fn app(login: Login, recorder: PrometheusHandle, memory: fn() -> ProcessMemo
         .route("/logout-device", post(devices::log_out_device))
         .route("/logout-others", post(devices::log_out_others))
         .route("/logout-everywhere", post(devices::log_out_everywhere))
-        .layer(sessions)
-        .with_state(login);
+        .with_state(login.clone());
+    let people = match login.sessions {
+        Sessions::Alone(store) => people.layer(layer(store)),
+        Sessions::Shared(store) => people.layer(layer(store)),
+    };
     let operators = Router::new()
         .route("/metrics", get(metrics).with_state(scrape))
         .route("/status", get(status::page))
         .route("/status/events", get(status::events).with_state(board));
     people.merge(operators)
+}
+
+fn layer<S: SessionStore>(store: S) -> SessionManagerLayer<S> {
+    SessionManagerLayer::new(store)
+        // The cookie lasts as long as the browser is open; when the session ends, the cache decides.
+        .with_expiry(Expiry::OnSessionEnd)
+        // Only because this example speaks plain HTTP: leave it out behind TLS.
+        .with_secure(false)
 }
 
 #[derive(Clone)]
@@ -124,7 +131,11 @@ struct Scrape {
 
 async fn metrics(State(scrape): State<Scrape>) -> String {
     let [sessions, online] = &scrape.publishers;
-    sessions.publish(&scrape.login.store.cache().stats());
+    let (stats, tier) = scrape.login.sessions.stats();
+    sessions.publish(&stats);
+    if let Some(tier) = tier {
+        sessions.publish_tier(&tier);
+    }
     online.publish(&scrape.login.online.visits().stats());
     publish_process(&(scrape.memory)());
     scrape.recorder.render()

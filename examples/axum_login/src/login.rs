@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use sundown::tower_sessions_0_15::restart_absolute_timeout;
 use tower_sessions::Session;
 use tower_sessions::session::Error;
+use tower_sessions::session_store;
 
 use crate::devices::{self, DEVICE};
 use crate::pages::{self, USER};
@@ -21,7 +22,8 @@ pub(crate) async fn page(
     };
     login.online.see(&user);
     let online = pages::escaped(&login.online.names().join(", "));
-    let more = format!("{}<p>Online: {online}</p>\n", devices::list(&login, &session, &user));
+    let more =
+        format!("{}<p>Online: {online}</p>\n", devices::list(&login, &session, &user).await?);
     Ok(Html(pages::page(Some(&user), &more)))
 }
 
@@ -56,6 +58,12 @@ pub(crate) struct Failure(Error);
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self(error)
+    }
+}
+
+impl From<session_store::Error> for Failure {
+    fn from(error: session_store::Error) -> Self {
+        Self(Error::Store(error))
     }
 }
 

@@ -25,12 +25,15 @@ struct Options {
     /// How many sessions there may be
     #[arg(long, default_value_t = 100_000)]
     sessions: usize,
-    /// How many MiB they may take
+    /// How many MiB they may take, if they are not shared
     #[arg(long, default_value_t = 256)]
     mib: u32,
     /// On how many devices a user may be logged in; one more logs the oldest out
     #[arg(long, value_name = "DEVICES")]
     per_user: Option<usize>,
+    /// Share the sessions with other instances, over the Redis 6 or Valkey at this address
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
     /// Have the page's list of who is online forget to let go: see what /status says a minute after
     /// somebody's time is up
     #[arg(long)]
@@ -39,9 +42,12 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Options { listen, idle, live, sessions, mib, per_user, overstay } = Options::parse();
+    let Options { listen, idle, live, sessions, mib, per_user, redis, overstay } = Options::parse();
     let limits = Limits { idle, live, sessions, bytes: u64::from(mib) << 20, per_user };
-    let login = Login::new(limits, overstay, Clock::default())?;
+    let login = match redis {
+        None => Login::new(limits, overstay, Clock::default())?,
+        Some(url) => Login::over(&url, limits, overstay).await?,
+    };
     let app = app(login, PrometheusBuilder::new().install_recorder()?, ProcessMemory::read);
 
     let listener = TcpListener::bind(listen).await?;

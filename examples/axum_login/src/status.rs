@@ -11,13 +11,14 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
+use sundown::fleet::TieredStats;
 use sundown::{Overstays, ProcessMemory, Stats, Tracked, WeakCache};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
-use tower_sessions::session::{Id, Record};
 
 use crate::Login;
 use crate::online::Visit;
+use crate::sessions::Sessions;
 use crate::verdict::{Verdict, verdict};
 
 /// How much of the past the page shows: five minutes.
@@ -60,10 +61,46 @@ pub(crate) struct Sample {
     pub(crate) lag_p50_s: f64,
     pub(crate) lag_p99_s: f64,
     pub(crate) lag_max_s: f64,
+    /// Of an instance that shares its sessions.
+    pub(crate) tier: Option<Tier>,
+}
+
+/// What an instance sees of the truth behind it.
+#[derive(Clone, Default, Serialize)]
+pub(crate) struct Tier {
+    /// Whether the near cache is used.
+    pub(crate) connected: bool,
+    /// Whether requests fail at once, since others have failed.
+    pub(crate) refusing: bool,
+    pub(crate) hits: u64,
+    pub(crate) loads: u64,
+    pub(crate) bypassed: u64,
+    pub(crate) gaps: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) lag_s: f64,
+}
+
+impl Tier {
+    fn of(stats: &TieredStats) -> Self {
+        Self {
+            connected: stats.connected,
+            refusing: stats.breaker_open,
+            hits: stats.l1_hits,
+            loads: stats.l2_loads,
+            bypassed: stats.bypassed,
+            gaps: stats.gaps,
+            conflicts: stats.conflicts,
+            lag_s: stats.lag.as_secs_f64(),
+        }
+    }
 }
 
 impl Sample {
-    fn of(stats: &Stats, overstays: &Overstays, memory: ProcessMemory) -> Self {
+    fn of(
+        (stats, tier): &(Stats, Option<TieredStats>),
+        overstays: &Overstays,
+        memory: ProcessMemory,
+    ) -> Self {
         let lines = overstays.holders.iter().take(MOST_LINES);
         let (retired, lag, given_back) = (stats.retired, stats.expiry_lag, stats.given_back);
         let known = stats.entries as u64 + retired.count + stats.dropped;
@@ -97,6 +134,7 @@ impl Sample {
             lag_p50_s: lag.p50.as_secs_f64(),
             lag_p99_s: lag.p99.as_secs_f64(),
             lag_max_s: lag.max.as_secs_f64(),
+            tier: tier.as_ref().map(Tier::of),
         }
     }
 
@@ -129,12 +167,12 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// A board that a task keeps for as long as the caches have handles.
+    /// A board that a task keeps for as long as the service is there.
     pub(crate) fn watching(login: &Login, memory: fn() -> ProcessMemory) -> Self {
         let (ring, bell) = watch::channel(());
         let board = Self { samples: Arc::default(), bell };
-        let (cache, online) = (login.store.cache().downgrade(), login.online.visits().downgrade());
-        tokio::spawn(keep(board.clone(), (cache, online), memory, ring));
+        let (sessions, online) = (login.sessions.clone(), login.online.visits().downgrade());
+        tokio::spawn(keep(board.clone(), (sessions, online), memory, ring));
         board
     }
 
@@ -156,7 +194,7 @@ impl Board {
 
 async fn keep(
     board: Board,
-    (cache, online): (WeakCache<Id, Record>, WeakCache<String, Tracked<Visit>>),
+    (sessions, online): (Sessions, WeakCache<String, Tracked<Visit>>),
     memory: fn() -> ProcessMemory,
     ring: watch::Sender<()>,
 ) {
@@ -164,8 +202,8 @@ async fn keep(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (Some(cache), Some(online)) = (cache.upgrade(), online.upgrade()) else { return };
-        let sample = Sample::of(&cache.stats(), &online.overstays(), memory());
+        let Some(online) = online.upgrade() else { return };
+        let sample = Sample::of(&sessions.stats(), &online.overstays(), memory());
         board.with(|samples| {
             samples.push_back(sample);
             if samples.len() > MOST_SAMPLES {

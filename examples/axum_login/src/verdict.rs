@@ -61,6 +61,16 @@ fn fault<'s>(samples: impl DoubleEndedIterator<Item = &'s Sample> + Clone) -> Op
             "It is the session store: sessions are unaccounted for.",
             "Save /metrics before you restart. Runbook: SundownConservationBroken.",
         ))
+    } else if lasts(|sample| sample.tier.as_ref().is_some_and(|tier| tier.refusing)) {
+        Some(bad(
+            "It is the server behind the sessions: Redis does not answer, and requests fail.",
+            "Is it up, full, or read-only? Can this instance reach it? Runbook: SundownTierDown.",
+        ))
+    } else if lasts(|sample| sample.tier.as_ref().is_some_and(|tier| !tier.connected)) {
+        Some(watch(
+            "Not this process: it does not hear what others change, so each request asks Redis.",
+            "Is Redis slow, or cut off now and then? Runbook: SundownTierBypassed.",
+        ))
     } else {
         None
     }
@@ -180,6 +190,7 @@ fn watch(text: impl Into<String>, next: &'static str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Tier;
 
     fn sample() -> Sample {
         Sample { sessions: 10, max_sessions: 100, bytes: 10, max_bytes: 100, ..Sample::default() }
@@ -228,6 +239,19 @@ mod tests {
         judged(&[held(7)], "watch", "have ended (7), taken at src/online.rs:31:9.");
         judged(&[held(7), held(3)], "ok", "is not");
         judged(&[sample(), Sample { overstays: 1, ..sample() }], "watch", "have ended (1).");
+    }
+
+    #[test]
+    fn the_server_behind_the_sessions_is_named() {
+        let with = |connected, refusing| {
+            let tier = Some(Tier { connected, refusing, ..Tier::default() });
+            let sample = Sample { tier, ..sample() };
+            [sample.clone(), sample.clone(), sample]
+        };
+        judged(&with(true, false), "ok", "is not");
+        judged(&with(false, true), "bad", "Redis does not answer");
+        judged(&with(false, false), "watch", "each request asks Redis");
+        judged(&with(false, false)[..2], "ok", "is not");
     }
 
     #[test]

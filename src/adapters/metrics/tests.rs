@@ -227,3 +227,32 @@ fn names_follow_the_rules_and_are_described_and_no_label_carries_an_id() {
     let levels = format!("{:?} {:?}", told.levels.lock().unwrap(), told.totals.lock().unwrap());
     assert!(!levels.contains("secret"), "{levels}");
 }
+
+#[cfg(feature = "fleet")]
+#[test]
+fn the_figures_of_a_fleets_instance_are_published_each_under_its_name() {
+    let told = Told::default();
+    let mut stats = crate::fleet::TieredStats::default();
+    (stats.l1_hits, stats.l2_loads, stats.bypassed, stats.stale, stats.touches) = (1, 2, 3, 4, 5);
+    (stats.invalidations, stats.gaps, stats.conflicts) = (6, 7, 8);
+    (stats.timeouts, stats.undecodable) = (9, 10);
+    (stats.connected, stats.lag) = (true, Duration::from_millis(250));
+    with_local_recorder(&told, || Publisher::new("shop").publish_tier(&stats));
+    let levels = ["connected", "refusing", "lag_seconds"];
+    let levels = levels.map(|name| told.level(&format!("sundown_tier_{name}{{cache=shop}}")));
+    assert_eq!(levels, [1.0, 0.0, 0.25]);
+    let totals = [
+        "hits",
+        "loads",
+        "bypassed",
+        "stale",
+        "touches",
+        "invalidations",
+        "gaps",
+        "conflicts",
+        "timeouts",
+        "undecodable",
+    ];
+    let totals = totals.map(|name| told.total(&format!("sundown_tier_{name}_total{{cache=shop}}")));
+    assert_eq!(totals, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+}

@@ -1,10 +1,11 @@
 //! What a fleet keeps of a record, in the words of whichever version the parent imports as `framework`.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::framework::session::Id;
-use crate::adapters::merge::Pairs;
+use crate::adapters::merge::{Digest, Merger, Pairs};
 use crate::fleet::{Codec, Key};
 
 pub(super) type Data = Pairs<serde_json::Value>;
@@ -15,6 +16,24 @@ pub struct Shared {
     pub(super) data: Data,
     /// In nanoseconds since 1970.
     pub(super) expires_ns: i128,
+    /// Of the data; made when the first request asks for it.
+    digest: OnceLock<Arc<Digest>>,
+}
+
+impl Shared {
+    pub(super) fn new(data: Data, expires_ns: i128) -> Self {
+        Self { data, expires_ns, digest: OnceLock::new() }
+    }
+
+    pub(super) fn digest(&self, merger: &Merger) -> Arc<Digest> {
+        self.digest.get_or_init(|| Arc::new(merger.digest(&self.data))).clone()
+    }
+
+    /// What the application keeps in it.
+    #[must_use]
+    pub fn data(&self) -> &HashMap<String, serde_json::Value> {
+        &self.data
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -35,7 +54,7 @@ pub(super) fn codec() -> Codec<Shared> {
         },
         |bytes| {
             let (expires, data): (String, Data) = serde_json::from_slice(bytes).ok()?;
-            Some(Shared { data, expires_ns: expires.parse().ok()? })
+            Some(Shared::new(data, expires.parse().ok()?))
         },
     )
 }

@@ -29,7 +29,7 @@ use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::error::BuildError;
 use crate::fleet::{
-    Backend, Draft, Error as FleetError, Key, Listed, Loaded, Revision as FleetRevision, Tiered,
+    Backend, Draft, Error as FleetError, Key, Loaded, Revision as FleetRevision, Tiered,
     TieredOptions, TieredStats,
 };
 use crate::lifetime::{LONGEST, Lifetime};
@@ -66,7 +66,7 @@ pub struct TieredStore {
 #[derive(Clone)]
 struct Base {
     key: Key,
-    digest: Digest,
+    digest: Arc<Digest>,
     /// The revision that the copy is all of; none if others' changes were merged in.
     whole_of: Option<FleetRevision>,
     /// How old the session was, and when.
@@ -171,13 +171,31 @@ impl TieredStore {
         &self.tiered
     }
 
-    /// A principal's live sessions on all instances, the oldest first.
+    /// A principal's live sessions on all instances, the oldest first: a device list.
+    ///
+    /// Each is named by the hash of its id, which may be shown: no session can be made of it. Not a use of them.
     ///
     /// # Errors
     ///
     /// As [`Tiered::sessions_of`].
-    pub async fn sessions_of(&self, principal: &str) -> Result<Vec<Listed>> {
+    pub async fn sessions_of(&self, principal: &str) -> Result<Vec<(Key, Loaded<Shared>)>> {
         Ok(self.tiered.sessions_of(principal).await?)
+    }
+
+    /// The name of a session in its user's device list.
+    #[must_use]
+    pub fn public_id(id: &Id) -> Key {
+        key_of(id)
+    }
+
+    /// Ends the session that a user's device list shows under `public_id`, on all instances; false if it is not
+    /// the principal's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tiered::revoke_public`].
+    pub async fn revoke_public(&self, principal: &str, public_id: &Key) -> Result<bool> {
+        Ok(self.tiered.revoke_public(principal, public_id).await?)
     }
 
     /// Ends all sessions of a principal on all instances; gives how many.
@@ -211,11 +229,11 @@ impl TieredStore {
     fn draft(&self, record: &Record, data: Data, lifetime: Lifetime) -> Draft<Shared> {
         let expires_ns = record.expiry_date.unix_timestamp_nanos();
         let draft = match &self.principal {
-            None => Draft::new(Shared { data, expires_ns }),
+            None => Draft::new(Shared::new(data, expires_ns)),
             Some(principal) => {
                 let record = Record { id: record.id, data, expiry_date: record.expiry_date };
                 let principal = principal(&record);
-                let draft = Draft::new(Shared { data: record.data, expires_ns });
+                let draft = Draft::new(Shared::new(record.data, expires_ns));
                 match principal {
                     Some(principal) => draft.of(principal),
                     None => draft.of_nobody(),
@@ -225,12 +243,22 @@ impl TieredStore {
         draft.lifetime(lifetime)
     }
 
-    /// Notes what a copy is that a request has now.
-    fn note(&self, copy: &Data, key: Key, loaded: &Loaded<Shared>) {
-        let digest = self.merger.digest(copy);
-        let whole_of = (*copy == loaded.data).then(|| loaded.revision());
-        let age = (loaded.age(), Instant::now());
-        let _full = self.bases.insert(Revision::of(copy), Base { key, digest, whole_of, age });
+    /// Notes what a copy is that a request has now: all of a session, as it was loaded.
+    fn note_whole(&self, copy: &Data, key: Key, loaded: &Loaded<Shared>) {
+        let digest = loaded.digest(&self.merger);
+        self.note(
+            copy,
+            Base {
+                key,
+                digest,
+                whole_of: Some(loaded.revision()),
+                age: (loaded.age(), Instant::now()),
+            },
+        );
+    }
+
+    fn note(&self, copy: &Data, base: Base) {
+        let _full = self.bases.insert(Revision::of(copy), base);
     }
 
     /// Whether a copy's session was ended here, by one request, while it was live (C2).
@@ -262,7 +290,7 @@ impl TieredStore {
             match self.tiered.create(&key, draft.clone()).await {
                 Ok(loaded) => {
                     record.data = renewed(loaded.data.clone());
-                    self.note(&record.data, key, &loaded);
+                    self.note_whole(&record.data, key, &loaded);
                     return Ok(true);
                 }
                 Err(FleetError::Taken) => {}
@@ -320,11 +348,17 @@ impl SessionStore for TieredStore {
         }
         let saved = self.tiered.save_with(&key, &current, draft, |others| {
             let data = self.merger.merge(&others.current.data, &copy, &base.digest, &[]);
-            Some(Shared { data, expires_ns })
+            Some(Shared::new(data, expires_ns))
         });
         if let Some(saved) = saved.await? {
             // The request's copy is the same map, and may be saved again.
-            self.note(&copy, key, &saved);
+            if copy == saved.data {
+                self.note_whole(&copy, key, &saved);
+            } else {
+                let (digest, age) =
+                    (Arc::new(self.merger.digest(&copy)), (saved.age(), Instant::now()));
+                self.note(&copy, Base { key, digest, whole_of: None, age });
+            }
         }
         Ok(())
     }
@@ -336,7 +370,7 @@ impl SessionStore for TieredStore {
         let expiry_date = time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
             .map_err(|error| Error::Decode(error.to_string()))?;
         let data = renewed(loaded.data.clone());
-        self.note(&data, key, &loaded);
+        self.note_whole(&data, key, &loaded);
         Ok(Some(Record { id: *id, data, expiry_date }))
     }
 
