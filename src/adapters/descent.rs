@@ -264,7 +264,6 @@ where
     }
 
     /// Whether a session was deleted lately.
-    #[cfg(any(feature = "actix-session-0_11", feature = "poem-3"))]
     pub(super) fn has_ended(&self, key: &K) -> bool {
         self.ends.contains_key(key)
     }

@@ -13,6 +13,7 @@
 //!     processes it is the wall clock.
 //! T2. A session's birth moves to a later time only where the service asks for it by a call, as at
 //!     log-in: [`RESTART`] stands in the data then until the next save.
+//!     Where sessions have principals, all of them have a birth: it marks what a store has handed out.
 //! T3. No date is an error. What is over is over; what lies beyond the longest lifetime ends there.
 
 use core::time::Duration;
@@ -79,6 +80,8 @@ pub(super) struct Lifespan {
     cap_ns: Option<i128>,
     /// The cache's time to idle, if it has one.
     idle_millis: Option<u64>,
+    /// Whether sessions have births though nothing counts from them.
+    marks_all: bool,
 }
 
 impl Lifespan {
@@ -93,13 +96,20 @@ impl Lifespan {
         let offset_ns = wall_ns - i128::from(clock.exact_ns());
         let cap_ns = (live_ns != NEVER_NS).then_some(i128::from(live_ns));
         let idle_millis = (spans.idle_ns != NEVER_NS).then(|| spans.idle_ns.div_ceil(MILLI_NS));
-        Ok(Self { clock, offset_ns, cap_ns, idle_millis })
+        Ok(Self { clock, offset_ns, cap_ns, idle_millis, marks_all: false })
+    }
+
+    /// The same, and each session is given a birth.
+    pub(super) fn marking_all(self, marks_all: bool) -> Self {
+        Self { marks_all, ..self }
     }
 
     /// The birth to file a session under: the earlier of what its data say and what the store
-    /// knows, now at the latest (T2). None where the cache has no time to live, and so no use for it.
+    /// knows, now at the latest (T2). None where there is no use for it.
     pub(super) fn birth(&self, stated: Stated, known: Option<Birth>) -> Option<Birth> {
-        self.cap_ns?;
+        if self.cap_ns.is_none() && !self.marks_all {
+            return None;
+        }
         let now = Birth { millis: self.steady_millis() };
         let known = if stated == Stated::Now { None } else { known };
         Some(stated.birth().into_iter().chain(known).fold(now, Birth::min))

@@ -102,9 +102,9 @@ macro_rules! principal_methods {
             ///
             /// When it returns, none of those that were begun before the call is served any more, by whatever
             /// id; a request that has loaded one before can neither save it nor carry it over to a new id.
-            /// The exception is a session that was evicted or ran out a moment before, while its removal event
-            /// was not delivered yet: a request that has loaded it and gives it a new id within that moment takes it
-            /// along. Without a rule it ends none.
+            /// For an hour, neither can a request that has loaded a session of the principal's which was evicted or
+            /// ran out before its response: it may have been among those. Its user logs in again. Without a rule it
+            /// ends none.
             ///
             /// **Locking:** the principal's part of the index, and each session's shard in turn.
             /// **Complexity:** linear in the principal's sessions.

@@ -2,7 +2,7 @@
 
 use super::{Keeper, Kept, mark};
 use crate::adapters::descent::{Claim, Origin, Revision, renewed};
-use crate::adapters::lifespan::Birth;
+use crate::adapters::lifespan::{Birth, Stated};
 use crate::adapters::merge::Pairs;
 use crate::adapters::refusal::Refusal;
 use crate::error::Reason;
@@ -32,16 +32,16 @@ impl<R: Kept> Keeper<R> {
         (draw, span_ns): (&dyn Fn() -> R::Key, i128),
         descent: Descent<'_, R::Key>,
     ) -> Result<Option<R::Key>, Refusal> {
-        let birth = self.lifespan.birth(self.reported(fresh.stated())?, None);
+        let stated = self.reported(fresh.stated())?;
+        let birth = self.lifespan.birth(stated, None);
         let (origin, room) = match descent {
             Descent::Copy => (self.descents.origin(fresh.pairs()), None),
             Descent::Room(key) => (self.descents.origin(fresh.pairs()), Some(key)),
             Descent::Seen(revision) => (self.descents.origin_at(revision), None),
         };
-        let copy = match descent {
-            Descent::Seen(revision) => revision,
-            Descent::Copy | Descent::Room(_) => Revision::of(fresh.pairs()),
-        };
+        let has_ended = |origin: &Origin<R::Key>| self.descents.has_ended(&origin.key);
+        let is_of_unknown =
+            matches!(stated, Stated::At(_)) && !origin.as_ref().is_some_and(has_ended);
         for _ in 0..MOST_KEYS {
             let key = draw();
             fresh.set_key(&key);
@@ -49,7 +49,9 @@ impl<R: Kept> Keeper<R> {
             let rotated = self.shape(fresh, &key, (origin.as_ref(), birth));
             match self.put_in(&key, fresh, lifetime, (rotated, room)) {
                 Ok(true) => {
-                    self.end_if_late(&key, copy);
+                    if is_of_unknown {
+                        self.end_if_revoked_lately(&key, fresh);
+                    }
                     return Ok(Some(key));
                 }
                 // A log-out has overtaken it: once more, without what was logged out.

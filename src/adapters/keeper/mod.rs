@@ -101,7 +101,7 @@ impl<R: Kept> Keeper<R> {
             Some((rule, limit)) => Some(Roster::of(&mut builder, rule, limit)?),
             None => None,
         };
-        let lifespan = Lifespan::of(&builder, wall_ns)?;
+        let lifespan = Lifespan::of(&builder, wall_ns)?.marking_all(roster.is_some());
         let (builder, aside) = SetAside::of(builder)?;
         Self::made_of(builder, (lifespan, aside, victims, roster))
     }

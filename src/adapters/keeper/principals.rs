@@ -1,7 +1,6 @@
 //! Whose sessions are (`roster`); nothing where the service has no rule for it.
 
 use super::{Keeper, Kept};
-use crate::adapters::descent::Revision;
 use crate::adapters::refusal::Refusal;
 use crate::adapters::roster::{Ended, Member, Roster, Turn};
 use crate::error::Reason;
@@ -72,9 +71,10 @@ impl<R: Kept> Keeper<R> {
         !self.was_ended(key) && !self.roster.as_ref().is_some_and(is_revoked)
     }
 
-    /// Ends a session that was created from a copy of one that was not there any more when its principal was revoked.
-    pub(super) fn end_if_late(&self, key: &R::Key, copy: Revision) {
-        if self.roster.as_ref().is_some_and(|roster| roster.is_late(key, copy)) {
+    /// Ends a session that was created from a copy of one of which nothing is known, if its principal was revoked
+    /// lately: that one may have been among those that were ended (Q4).
+    pub(super) fn end_if_revoked_lately(&self, key: &R::Key, created: &R) {
+        if self.roster.as_ref().is_some_and(|roster| roster.was_revoked_lately(created)) {
             self.end_for_good(key);
         }
     }

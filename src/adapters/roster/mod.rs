@@ -19,8 +19,10 @@
 //!     finds the session gone, or finds that its life has ended and removes the session itself.
 //! Q4. A session that was deleted may be on its way to a new id. When it was deleted is remembered, and when
 //!     its principal, or it alone, was revoked last: what is created from a session that was deleted before that
-//!     takes nothing of it along. Its life is entered before this is looked up, and the
-//!     revocation is noted under the same lock as it looks for lives; so one of the two sees the other.
+//!     takes nothing of it along. Its life is entered before this is looked up, and a revocation is noted before
+//!     it looks for lives; so one of the two sees the other. What is created from a copy of a session that is
+//!     not known to have been deleted takes nothing along either if its principal was revoked within the
+//!     hour: that session may have been evicted, or have run out, a moment before.
 //! Q5. The cache tells of the end of each session, once. If it has a live session under the key by then, that was put
 //!     back, and its own end is yet to come.
 
@@ -31,7 +33,6 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use self::revocations::Revocations;
-use super::descent::Revision;
 use super::keeper::Kept;
 use super::refusal::Refusal;
 use crate::builder::Builder;
@@ -90,7 +91,7 @@ impl<R: Kept> Roster<R> {
         let (hears, listener) = (roster.clone(), builder.listener.take());
         builder.listener = Some(Box::new(move |key, session, cause| {
             if cause != RemovalCause::Replaced {
-                hears.hear(&key, &session);
+                hears.hear(&key);
             }
             if let Some(listener) = &listener {
                 listener(key, session, cause);
@@ -206,17 +207,8 @@ impl<R: Kept> Roster<R> {
     }
 
     /// Whether the principal of this copy of a session was revoked lately.
-    #[cfg(any(feature = "actix-session-0_11", feature = "poem-3"))]
     pub(super) fn was_revoked_lately(&self, copy: &R) -> bool {
         (self.rule)(copy).is_some_and(|principal| self.revocations.have_lately(&principal))
-    }
-
-    /// Whether the session under a key was created from a copy of one that has left, and its principal was revoked
-    /// since.
-    pub(super) fn is_late(&self, key: &R::Key, copy: Revision) -> bool {
-        let life = self.life_of(key);
-        let principal = life.as_ref().and_then(|life| life.principal.as_ref());
-        principal.is_some_and(|principal| self.revocations.have_left(copy, principal))
     }
 
     /// Names the session that a key has, or had lately.
@@ -257,10 +249,9 @@ impl<R: Kept> Roster<R> {
     }
 
     /// The cache tells of a session's end (Q5).
-    fn hear(&self, key: &R::Key, session: &R) {
+    fn hear(&self, key: &R::Key) {
         let is_known = self.places(key).lock().contains_key(key);
         if is_known && !self.is_live(key) {
-            self.revocations.note_left(Revision::of(session.pairs()));
             self.leave(key);
         }
     }

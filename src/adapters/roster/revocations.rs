@@ -2,7 +2,7 @@
 
 use core::hash::Hash;
 
-use crate::adapters::descent::{Revision, most_ends, remembering};
+use crate::adapters::descent::{most_ends, remembering};
 use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::error::BuildError;
@@ -14,8 +14,6 @@ use crate::sessions::life::Life;
 pub(super) struct Revocations<K> {
     /// The lives of sessions that were deleted lately, each with the number of the last revocation by then.
     departed: Cache<K, (Arc<Life<String, K>>, u64)>,
-    /// What sessions were that have left by themselves lately, as a copy shows it; the same number.
-    left: Cache<Revision, u64>,
     /// Of principals, numbered.
     of: Cache<String, Revocation>,
     /// Sessions that were ended alone.
@@ -73,7 +71,6 @@ where
         );
         Ok(Self {
             departed: remembering(builder, most_ends(builder)).build()?,
-            left: remembering(builder, MOST_REVOCATIONS).build()?,
             of: of.build()?,
             ended: remembering(builder, MOST_REVOCATIONS).build()?,
             last: AtomicU64::new(0),
@@ -87,20 +84,6 @@ where
         // Acquire: pairs with `note`. What is begun after a revocation sees its number.
         let last = self.last.load(Ordering::Acquire);
         let _refused = self.departed.insert(key.clone(), (life, last));
-    }
-
-    /// Notes that a session has left by itself that was this.
-    pub(super) fn note_left(&self, revision: Revision) {
-        // Acquire: as in `depart`.
-        let _refused = self.left.insert(revision, self.last.load(Ordering::Acquire));
-    }
-
-    /// Whether a copy is of a session that has left by itself, and its principal was revoked since.
-    pub(super) fn have_left(&self, revision: Revision, principal: &String) -> bool {
-        let Some(last) = self.left.peek(&revision) else { return false };
-        let since = self.of.read(principal, Revocation::last).unwrap_or(0);
-        // Acquire: pairs with the listener in `of`.
-        since.max(self.forgotten.load(Ordering::Acquire)) > last
     }
 
     /// The life of a session that was deleted lately.
@@ -119,13 +102,14 @@ where
         since > last || self.ended.contains_key(public)
     }
 
-    /// Whether a principal was revoked lately.
-    #[cfg(any(feature = "actix-session-0_11", feature = "poem-3"))]
+    /// Whether a principal was revoked lately, or may have been.
     pub(super) fn have_lately(&self, principal: &String) -> bool {
-        self.of.contains_key(principal)
+        // Acquire: pairs with the listener in `of`.
+        self.of.contains_key(principal) || self.forgotten.load(Ordering::Acquire) != 0
     }
 
-    /// Notes that a principal's sessions end but the one that is `kept`, when `end` has ended its lives.
+    /// Notes that a principal's sessions end but the one that is `kept`, and has `end` end its lives: in this order,
+    /// so that a life which is entered too late for `end` finds the note (Q4).
     pub(super) fn note<T>(
         &self,
         principal: &String,
@@ -133,11 +117,11 @@ where
         end: impl FnOnce() -> T,
     ) -> T {
         let _one = self.revoking.lock();
-        let ended = end();
         // Relaxed: under the lock, none but this call changes it.
         let number = self.last.load(Ordering::Relaxed) + 1;
         let next = self.of.peek(principal).unwrap_or_default().next(number, kept);
         let _refused = self.of.insert(principal.clone(), next);
+        let ended = end();
         // Release: pairs with `depart`.
         self.last.store(number, Ordering::Release);
         ended
@@ -151,7 +135,6 @@ where
     #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
     pub(super) fn reap(&self) {
         self.departed.reap();
-        self.left.reap();
         self.of.reap();
         self.ended.reap();
     }

@@ -406,6 +406,41 @@ fn evictions_and_removals_by_hand_leave_the_list() {
     assert_eq!(store.keeper.check_roster(), 0);
 }
 
+/// Their removal has not been told yet when the user is revoked: a reader is inside, so nothing is.
+#[test]
+fn a_revocation_reaches_sessions_that_have_just_left_by_themselves() {
+    let clock = ManualClock::new();
+    let store = with(Cache::builder().max_entries(3).clock(clock.clone()), None);
+    for is_older_copy in [false, true] {
+        let held = log_in(&store, "bob");
+        let copied = log_in(&store, "ada");
+        let late = request(&store, copied);
+        if is_older_copy {
+            let other = request(&store, copied);
+            block_on(other.insert("n", 1)).unwrap();
+            block_on(other.save()).unwrap();
+        }
+        store.cache().read(&held, |_| {
+            (0..3).for_each(|_| _ = log_in(&store, "eve"));
+            assert!(!is_live(&store, &copied), "it was evicted");
+            store.revoke_all("ada");
+            block_on(late.cycle_id()).unwrap();
+            block_on(late.save()).unwrap();
+            assert_eq!(store.sessions_of("ada").len(), 0);
+            assert_eq!(late.id().and_then(|id| user_in(&store, id)), None);
+        });
+        reap_all(store.cache());
+        assert_eq!(late.id().and_then(|id| user_in(&store, id)), None);
+        // Who logs in anew is in, and may have a new id.
+        let again = request(&store, log_in(&store, "ada"));
+        block_on(again.cycle_id()).unwrap();
+        block_on(again.save()).unwrap();
+        assert_eq!(again.id().and_then(|id| user_in(&store, id)).as_deref(), Some("ada"));
+        reap_all(store.cache());
+        store.keeper.check_roster();
+    }
+}
+
 #[test]
 fn anonymous_visitors_are_capped_beside_it() {
     let store = SundownStore::builder(builder(&ManualClock::new()).max_entries(100))
