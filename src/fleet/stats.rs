@@ -26,6 +26,8 @@ pub struct TieredStats {
     pub conflicts: u64,
     /// Calls that have taken too long.
     pub timeouts: u64,
+    /// Calls that the backend has refused, being full for instance.
+    pub refused: u64,
     /// Sessions whose bytes the codec could not read.
     pub undecodable: u64,
     /// Whether the stream is proven and the near cache used.
@@ -45,5 +47,6 @@ pub(super) struct Counts {
     pub(super) touches: AtomicU64,
     pub(super) conflicts: AtomicU64,
     pub(super) timeouts: AtomicU64,
+    pub(super) refused: AtomicU64,
     pub(super) undecodable: AtomicU64,
 }

@@ -189,6 +189,7 @@ impl<V: Send + Sync + 'static> Tiered<V> {
             gaps: read(&near.figures.gaps),
             conflicts: read(&counts.conflicts),
             timeouts: read(&counts.timeouts),
+            refused: read(&counts.refused),
             undecodable: read(&counts.undecodable),
             connected: near.is_whole(),
             breaker_open: breaker.is_open(),
@@ -234,8 +235,10 @@ impl<V: Send + Sync + 'static> Inner<V> {
         self.breaker.admit()?;
         let outcome = self.within(by, call).await;
         self.breaker.note(&outcome);
-        if matches!(outcome, Err(Error::TimedOut(_))) {
-            count(&self.counts.timeouts);
+        match outcome {
+            Err(Error::TimedOut(_)) => count(&self.counts.timeouts),
+            Err(Error::Refused(_)) => count(&self.counts.refused),
+            _ => {}
         }
         outcome
     }

@@ -246,8 +246,7 @@ fn kind_of(error: &RedisError) -> Error {
             ServerErrorKind::BusyLoading
             | ServerErrorKind::MasterDown
             | ServerErrorKind::ClusterDown
-            | ServerErrorKind::TryAgain
-            | ServerErrorKind::ReadOnly,
+            | ServerErrorKind::TryAgain,
         ) => outage(error),
         _ => refused(error),
     }

@@ -4,14 +4,14 @@ use core::time::Duration;
 
 use ::redis_1::aio::MultiplexedConnection;
 use ::redis_1::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisError, Value, cmd,
+    AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind, Value, cmd,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::names::{Named, Names};
 use super::options::RedisOptions;
+use super::place::Place;
 use super::script::Scripts;
 use crate::fleet::{Error, Key, Revision, Watcher};
 use crate::platform::clock::Clock;
@@ -19,7 +19,7 @@ use crate::platform::sync::{Arc, AtomicBool, AtomicU64, Mutex, OnceLock, Orderin
 
 /// What calls and the loop share.
 pub(super) struct Link {
-    client: Client,
+    place: Place,
     pub(super) options: RedisOptions,
     pub(super) names: Names,
     pub(super) scripts: Scripts,
@@ -44,11 +44,9 @@ pub(super) struct Incarnation {
 
 impl Link {
     pub(super) fn new(url: &str, options: RedisOptions) -> Result<Self, RedisError> {
-        let info = url.into_connection_info()?;
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let instance = Key::of(Revision::draw().as_bytes());
         Ok(Self {
-            client: Client::open(info.set_redis_settings(settings))?,
+            place: Place::of(url, options.sentinels.urls())?,
             names: Names::new(options.namespace.clone(), &instance),
             scripts: Scripts::new(),
             watcher: OnceLock::new(),
@@ -187,7 +185,7 @@ impl Link {
         while !incarnation.is_broken.load(Ordering::Acquire) {
             let step = async {
                 if !is_tracking && self.watcher.get().is_some() {
-                    is_tracking = incarnation.track(&self.names.tracked).await?;
+                    is_tracking = incarnation.track(self.names.tracked()).await?;
                 }
                 self.prove(incarnation).await
             };
@@ -254,8 +252,9 @@ impl Incarnation {
                 }
                 Ok::<(), ()>(())
             });
+        let client = link.place.client(link.options.connect_timeout).await?;
         let opening = async {
-            let opened = link.client.get_multiplexed_async_connection_with_config(&config);
+            let opened = client.get_multiplexed_async_connection_with_config(&config);
             let mut connection = opened.await?;
             let (seconds, micros): (u64, u64) = cmd("TIME").query_async(&mut connection).await?;
             link.set_server_millis(seconds * 1_000 + micros / 1_000);
@@ -272,9 +271,12 @@ impl Incarnation {
         self.connection.clone()
     }
 
-    async fn track(&self, prefix: &str) -> Result<bool, RedisError> {
+    async fn track(&self, prefixes: [&str; 2]) -> Result<bool, RedisError> {
         let mut tracking = cmd("CLIENT");
-        tracking.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(prefix);
+        tracking.arg("TRACKING").arg("ON").arg("BCAST");
+        for prefix in prefixes {
+            tracking.arg("PREFIX").arg(prefix);
+        }
         tracking.query_async::<()>(&mut self.connection()).await?;
         Ok(true)
     }
@@ -282,7 +284,16 @@ impl Incarnation {
 
 /// Whether the connection is of no more use, as opposed to a call that was refused.
 pub(super) fn is_fatal(error: &RedisError) -> bool {
-    error.is_unrecoverable_error() || error.is_io_error() || error.is_connection_dropped()
+    let is_lost =
+        error.is_unrecoverable_error() || error.is_io_error() || error.is_connection_dropped();
+    is_lost || is_read_only(error)
+}
+
+/// The server has become a replica (R7).
+fn is_read_only(error: &RedisError) -> bool {
+    // Redis 6 tells it within an error of the script.
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+        || error.detail().is_some_and(|detail| detail.contains("READONLY"))
 }
 
 pub(super) fn outage(error: &RedisError) -> Error {

@@ -5,8 +5,7 @@ use crate::fleet::Key;
 /// What the names of a fleet's keys have in common.
 pub(super) struct Names {
     pub(super) namespace: String,
-    /// Of sessions and canaries: what is tracked.
-    pub(super) tracked: String,
+    sessions: String,
     canaries: String,
 }
 
@@ -22,13 +21,20 @@ pub(super) enum Named {
 impl Names {
     /// `instance` tells this instance's canaries from others'.
     pub(super) fn new(namespace: String, instance: &Key) -> Self {
-        let tracked = format!("{namespace}:s:");
-        let canaries = format!("{tracked}canary:{instance}:");
-        Self { namespace, tracked, canaries }
+        let sessions = format!("{namespace}:s:");
+        let canaries = format!("{namespace}:y:{instance}:");
+        Self { namespace, sessions, canaries }
+    }
+
+    /// The prefixes of what this instance is told of: all sessions, and its own canaries.
+    ///
+    /// The server sends what it has collected in the order of the prefixes, so the canaries' comes later.
+    pub(super) fn tracked(&self) -> [&str; 2] {
+        [&self.sessions, &self.canaries]
     }
 
     pub(super) fn session(&self, key: &Key) -> String {
-        format!("{}{key}", self.tracked)
+        format!("{}{key}", self.sessions)
     }
 
     pub(super) fn principal(&self, key: &Key) -> String {
@@ -45,7 +51,7 @@ impl Names {
         if let Some(number) = name.strip_prefix(&self.canaries) {
             return number.parse().map_or(Named::Other, Named::Canary);
         }
-        let key = name.strip_prefix(&self.tracked).and_then(|key| key.parse().ok());
+        let key = name.strip_prefix(&self.sessions).and_then(|key| key.parse().ok());
         key.map_or(Named::Other, Named::Session)
     }
 }
@@ -63,5 +69,6 @@ mod tests {
         assert_eq!(names.parse(others.canary(7).as_bytes()), Named::Other);
         assert_eq!(names.parse(names.principal(&key).as_bytes()), Named::Other);
         assert_eq!(names.parse(b"\xff"), Named::Other);
+        assert!(names.tracked().is_sorted(), "a canary comes after what was written before it");
     }
 }

@@ -1,5 +1,6 @@
 //! What can be set about a server.
 
+use core::fmt;
 use core::time::Duration;
 
 /// Settings of a [`RedisBackend`](super::RedisBackend).
@@ -22,6 +23,7 @@ pub struct RedisOptions {
     pub(super) connect_timeout: Duration,
     pub(super) latest_arrival: Duration,
     pub(super) backoff: (Duration, Duration),
+    pub(super) sentinels: Urls,
 }
 
 impl Default for RedisOptions {
@@ -32,6 +34,7 @@ impl Default for RedisOptions {
             connect_timeout: Duration::from_millis(500),
             latest_arrival: Duration::from_secs(5),
             backoff: (Duration::from_millis(20), Duration::from_secs(2)),
+            sentinels: Urls::default(),
         }
     }
 }
@@ -45,8 +48,7 @@ impl RedisOptions {
 
     /// How far apart the proofs of the stream are, and how long one may take; by default 500 ms.
     ///
-    /// So within twice this a silent connection is noticed. Each instance hears of each other one's proofs: a
-    /// hundred instances at 500 ms send 200 small messages a second to each.
+    /// So within twice this a silent connection is noticed. A proof is one small script and one message.
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.heartbeat = heartbeat;
         self
@@ -72,5 +74,31 @@ impl RedisOptions {
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = (first, longest.max(first));
         self
+    }
+
+    /// Finds the server by way of sentinels, named by URLs such as `redis://10.0.0.1:26379`.
+    ///
+    /// The host in the URL that [`connect`](super::RedisBackend::connect) takes is then the name under which they
+    /// watch the master, as in `redis://:password@shop/`. They are asked again whenever the connection is lost or
+    /// the server has become a replica, each in its turn, each for as long as connecting may take.
+    pub fn sentinels<U: Into<String>>(mut self, urls: impl IntoIterator<Item = U>) -> Self {
+        self.sentinels = Urls(urls.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+/// URLs, which may have passwords in them and so are not printed.
+#[derive(Clone, Default)]
+pub(super) struct Urls(Vec<String>);
+
+impl Urls {
+    pub(super) fn urls(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Urls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of them", self.0.len())
     }
 }

@@ -162,7 +162,10 @@ if ARGV[14] ~= '' then
 end
 if principal ~= '' then
   if was_revoked(principal, tonumber(ARGV[3])) then return {3, false, ended, now} end
+  -- The first write, which a full server refuses before anything is ended (R8).
+  redis.call('HSET', KEYS[1], 'h', '')
   if not has_room(principal, tonumber(ARGV[11]), ARGV[12] == '1', ended) then
+    redis.call('DEL', KEYS[1])
     return {2, false, ended, now}
   end
 end
@@ -196,6 +199,8 @@ if principal ~= v[7] then
   if principal ~= '' then
     if now > tonumber(ARGV[4]) then return {4, false, ended, now} end
     if was_revoked(principal, tonumber(ARGV[3])) then return {3, false, ended, now} end
+    -- As in a creation.
+    redis.call('HSET', KEYS[1], 'h', v[1])
     if not has_room(principal, tonumber(ARGV[11]), ARGV[12] == '1', ended) then
       return {2, false, ended, now}
     end
@@ -272,8 +277,9 @@ redis.call('SET', ns .. ':x:' .. ARGV[3], int(now), 'PX', int(tomb))
 return {ended, now}
 ";
 
-/// A write of a key, of which nothing stays.
+/// A write of a key, of which nothing stays; a full server takes it too (R8).
 const CANARY: &str = r"
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], '', 'PX', 1000)
 redis.call('DEL', KEYS[1])
 return now

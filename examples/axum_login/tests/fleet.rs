@@ -1,7 +1,7 @@
 //! Two instances over one Redis, as a load balancer sees them.
 
 #[path = "../../../tests/fleet/tests/stage/server.rs"]
-#[allow(dead_code, reason = "written for the tests of fleets")]
+#[allow(dead_code, clippy::unwrap_used, reason = "written for the tests of fleets")]
 mod server;
 
 use std::fs;

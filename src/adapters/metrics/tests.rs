@@ -235,7 +235,7 @@ fn the_figures_of_a_fleets_instance_are_published_each_under_its_name() {
     let mut stats = crate::fleet::TieredStats::default();
     (stats.l1_hits, stats.l2_loads, stats.bypassed, stats.stale, stats.touches) = (1, 2, 3, 4, 5);
     (stats.invalidations, stats.gaps, stats.conflicts) = (6, 7, 8);
-    (stats.timeouts, stats.undecodable) = (9, 10);
+    (stats.timeouts, stats.refused, stats.undecodable) = (9, 10, 11);
     (stats.connected, stats.lag) = (true, Duration::from_millis(250));
     with_local_recorder(&told, || Publisher::new("shop").publish_tier(&stats));
     let levels = ["connected", "refusing", "lag_seconds"];
@@ -251,8 +251,9 @@ fn the_figures_of_a_fleets_instance_are_published_each_under_its_name() {
         "gaps",
         "conflicts",
         "timeouts",
+        "refused",
         "undecodable",
     ];
     let totals = totals.map(|name| told.total(&format!("sundown_tier_{name}_total{{cache=shop}}")));
-    assert_eq!(totals, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(totals, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
 }

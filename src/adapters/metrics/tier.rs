@@ -22,6 +22,7 @@ impl Publisher {
     /// | `sundown_tier_gaps_total` | how often the stream was lost |
     /// | `sundown_tier_conflicts_total` | saves that found another revision than they were based on |
     /// | `sundown_tier_timeouts_total` | calls that have taken too long |
+    /// | `sundown_tier_refused_total` | calls that the backend has refused |
     /// | `sundown_tier_undecodable_total` | sessions whose bytes could not be read |
     ///
     /// **Locking:** what the recorder takes. **Complexity:** constant.
@@ -57,6 +58,7 @@ impl Publisher {
             stats.gaps,
             stats.conflicts,
             stats.timeouts,
+            stats.refused,
             stats.undecodable,
         ];
         for ((name, _), total) in TOTALS.into_iter().zip(totals) {
@@ -71,7 +73,7 @@ const LEVELS: [(&str, Unit, &str); 3] = [
     ("sundown_tier_lag_seconds", Unit::Seconds, "From a change to its message, there and back"),
 ];
 
-const TOTALS: [(&str, &str); 10] = [
+const TOTALS: [(&str, &str); 11] = [
     ("sundown_tier_hits_total", "Loads that the near cache has answered"),
     ("sundown_tier_loads_total", "Loads that the backend was asked for"),
     ("sundown_tier_bypassed_total", "Those of them while the near cache was bypassed"),
@@ -81,5 +83,6 @@ const TOTALS: [(&str, &str); 10] = [
     ("sundown_tier_gaps_total", "How often the stream was lost"),
     ("sundown_tier_conflicts_total", "Saves that found another revision"),
     ("sundown_tier_timeouts_total", "Calls that have taken too long"),
+    ("sundown_tier_refused_total", "Calls that the backend has refused"),
     ("sundown_tier_undecodable_total", "Sessions whose bytes could not be read"),
 ];

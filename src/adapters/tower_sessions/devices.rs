@@ -13,7 +13,7 @@ impl TieredStore {
     ///
     /// # Errors
     ///
-    /// As [`Tiered::sessions_of`].
+    /// As [`Tiered::sessions_of`](crate::fleet::Tiered::sessions_of).
     pub async fn sessions_of(&self, principal: &str) -> Result<Vec<(Key, Loaded<Shared>)>> {
         Ok(self.tiered.sessions_of(principal).await?)
     }
@@ -29,7 +29,7 @@ impl TieredStore {
     ///
     /// # Errors
     ///
-    /// As [`Tiered::revoke_public`].
+    /// As [`Tiered::revoke_public`](crate::fleet::Tiered::revoke_public).
     pub async fn revoke_public(&self, principal: &str, public_id: &Key) -> Result<bool> {
         Ok(self.tiered.revoke_public(principal, public_id).await?)
     }
@@ -38,7 +38,7 @@ impl TieredStore {
     ///
     /// # Errors
     ///
-    /// As [`Tiered::revoke_all`].
+    /// As [`Tiered::revoke_all`](crate::fleet::Tiered::revoke_all).
     pub async fn revoke_all(&self, principal: &str) -> Result<usize> {
         Ok(self.tiered.revoke_all(principal).await?)
     }
@@ -47,7 +47,7 @@ impl TieredStore {
     ///
     /// # Errors
     ///
-    /// As [`Tiered::revoke_others`].
+    /// As [`Tiered::revoke_others`](crate::fleet::Tiered::revoke_others).
     pub async fn revoke_others(&self, principal: &str, but: &Id) -> Result<usize> {
         Ok(self.tiered.revoke_others(principal, &key_of(but)).await?)
     }

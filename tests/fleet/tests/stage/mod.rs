@@ -73,7 +73,24 @@ pub async fn unproven(
     live: Duration,
     idle: Duration,
 ) -> Tiered<Map> {
-    let backend = RedisBackend::connect(url, redis_options()).await.unwrap();
+    tiered(url, redis_options(), options, live, idle).await
+}
+
+/// An instance with settings of its own for the server, once its stream is proven.
+pub async fn instance_at(url: &str, redis: RedisOptions, options: TieredOptions) -> Tiered<Map> {
+    let tiered = tiered(url, redis, options, LONG, LONG).await;
+    until(|| tiered.stats().connected).await;
+    tiered
+}
+
+async fn tiered(
+    url: &str,
+    redis: RedisOptions,
+    options: TieredOptions,
+    live: Duration,
+    idle: Duration,
+) -> Tiered<Map> {
+    let backend = RedisBackend::connect(url, redis).await.unwrap();
     let builder = Cache::builder().max_entries(100_000).time_to_live(live).time_to_idle(idle);
     Tiered::new(builder, backend, codec(), options).unwrap()
 }

@@ -1,5 +1,6 @@
 //! A redis-server of a test's own.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -88,9 +89,13 @@ impl Drop for Server {
     }
 }
 
+fn program() -> Command {
+    Command::new(std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned()))
+}
+
 fn spawn(port: u16, folder: &PathBuf) -> Child {
-    let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
-    Command::new(&program)
+    let mut program = program();
+    program
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no", "--loglevel", "warning"])
         .arg("--dir")
@@ -99,10 +104,60 @@ fn spawn(port: u16, folder: &PathBuf) -> Child {
         .spawn()
         .unwrap_or_else(|error| {
             panic!(
-                "NO REDIS: `{program}` cannot be started ({error}), and nothing was tested. \
+                "NO REDIS: `{program:?}` cannot be started ({error}), and nothing was tested. \
                  Install it (apt-get install redis-server) or name it in REDIS_SERVER."
             )
         })
+}
+
+/// A sentinel that watches one master, and decides alone.
+pub struct Sentinel {
+    server: Server,
+}
+
+impl Sentinel {
+    pub async fn start(master: &str, port: u16) -> Self {
+        let mut server = Server::start().await;
+        server.end();
+        let settings = format!(
+            "port {}\nbind 127.0.0.1\nloglevel warning\nsentinel monitor {master} 127.0.0.1 {port} 1\n\
+             sentinel down-after-milliseconds {master} 300\nsentinel failover-timeout {master} 2000\n",
+            server.port
+        );
+        let file = server.folder.join("sentinel.conf");
+        std::fs::write(&file, settings).unwrap();
+        server.child = program()
+            .arg(file)
+            .arg("--sentinel")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("as the server before it");
+        server.wait().await;
+        Self { server }
+    }
+
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Until it knows of a replica that can take over.
+    pub async fn wait_for_replica(&self, master: &str) {
+        let until = Instant::now() + Duration::from_secs(30);
+        let mut replicas = redis::cmd("SENTINEL");
+        replicas.arg("REPLICAS").arg(master);
+        loop {
+            let known: Vec<HashMap<String, String>> =
+                replicas.query_async(&mut self.server.raw().await).await.unwrap();
+            let is_linked = |replica: &HashMap<String, String>| {
+                replica.get("master-link-status").is_some_and(|status| status == "ok")
+            };
+            if known.iter().any(is_linked) {
+                return;
+            }
+            assert!(Instant::now() < until, "no replica was found");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
