@@ -23,6 +23,9 @@ pub(super) enum Refusal {
     LimitReached,
     /// Its principal is no name.
     LongPrincipal,
+    /// Whether it was ended by hand is not known yet.
+    #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+    Unheard,
     /// The cache does not take the session.
     NotTaken(Reason),
 }
@@ -30,7 +33,7 @@ pub(super) enum Refusal {
 impl Refusal {
     /// How many kinds of refusals are reported to an operator.
     #[cfg(feature = "tracing")]
-    pub(super) const KINDS: usize = 11;
+    pub(super) const KINDS: usize = 12;
 
     /// The refusal's place in an array that has one for each kind.
     #[cfg(feature = "tracing")]
@@ -49,6 +52,8 @@ impl Refusal {
             Self::NotTaken(Reason::Closed) => 8,
             Self::LimitReached => 9,
             Self::LongPrincipal => 10,
+            #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+            Self::Unheard => 11,
         }
     }
 }
@@ -79,6 +84,11 @@ impl fmt::Display for Refusal {
             Self::Malformed => "the session's id does not have the form of this store's ids",
             Self::LimitReached => "the session's principal has as many sessions as allowed",
             Self::LongPrincipal => "the session's principal is longer than 1,024 bytes",
+            #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
+            Self::Unheard => {
+                "a session was just removed by hand, and a listener that does not return hides \
+                 which one"
+            }
             Self::NotTaken(reason) => return write!(f, "session not taken: {reason}"),
         })
     }

@@ -29,9 +29,9 @@ pub(super) trait Noting: Copy + Eq + Hash + Send + Sync + 'static {
 /// A thread's note.
 pub(super) type LastDeletion<K> = Cell<Option<Noted<K>>>;
 
-pub(super) struct Seen<K> {
+pub(super) struct Seen<K, L = Revision> {
     /// By the place of the key's text.
-    loads: Cache<usize, (K, Revision)>,
+    loads: Cache<usize, (K, L)>,
     clock: Clock,
 }
 
@@ -52,24 +52,30 @@ pub(super) struct Noted<K> {
     deletion: Deletion<K>,
 }
 
-impl<K: Noting> Seen<K> {
+impl<K, L> Seen<K, L>
+where
+    K: Clone + Eq + Send + Sync + 'static,
+    L: Clone + Send + Sync + 'static,
+{
     pub(super) fn of<V>(builder: &Builder<K, V>) -> Result<Self, BuildError> {
         Ok(Self { loads: aside(builder, MOST_LOADS)?, clock: builder.clock.clone() })
     }
 
     /// Notes what the request whose key has this text has loaded.
-    pub(super) fn note(&self, text: &str, key: K, revision: Revision) {
-        let _refused = self.loads.insert(place_of(text), (key, revision));
+    pub(super) fn note(&self, text: &str, key: K, loaded: L) {
+        let _refused = self.loads.insert(place_of(text), (key, loaded));
     }
 
     /// What the request whose key has this text has loaded; it has ended or will load no more.
-    pub(super) fn take(&self, text: &str, key: &K) -> Option<Revision> {
+    pub(super) fn take(&self, text: &str, key: &K) -> Option<L> {
         let place = place_of(text);
-        let (loaded, revision) = self.loads.peek(&place)?;
+        let (of, loaded) = self.loads.peek(&place)?;
         self.loads.discard(&place);
-        (loaded == *key).then_some(revision)
+        (of == *key).then_some(loaded)
     }
+}
 
+impl<K: Noting> Seen<K> {
     /// Notes what this thread's last call was.
     pub(super) fn note_deletion(&self, key: K, was_live: bool, seen: Option<Revision>) {
         let deletion = match seen {

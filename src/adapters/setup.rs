@@ -153,3 +153,88 @@ macro_rules! principal_methods {
 }
 
 pub(super) use principal_methods;
+
+/// What the stores of all frameworks have in common that several processes share.
+#[cfg(feature = "fleet")]
+macro_rules! device_methods {
+    ($store:ty, $id:ty, $shared:ty, $key_of:ident) => {
+        impl $store {
+            /// A principal's live sessions on all instances, the oldest first: a device list.
+            ///
+            /// Each is named by the hash of its id, which may be shown: no session can be made of it. Not a use of them.
+            ///
+            /// # Errors
+            ///
+            /// As [`Tiered::sessions_of`](crate::fleet::Tiered::sessions_of).
+            pub async fn sessions_of(
+                &self,
+                principal: &str,
+            ) -> core::result::Result<
+                Vec<(crate::fleet::Key, crate::fleet::Loaded<$shared>)>,
+                crate::fleet::Error,
+            > {
+                self.tiered.sessions_of(principal).await
+            }
+
+            /// The name of a session in its user's device list.
+            #[must_use]
+            pub fn public_id(id: &$id) -> crate::fleet::Key {
+                $key_of(id)
+            }
+
+            /// Ends the session that a user's device list shows under `public_id`, on all instances; false if it is not
+            /// the principal's.
+            ///
+            /// # Errors
+            ///
+            /// As [`Tiered::revoke_public`](crate::fleet::Tiered::revoke_public).
+            pub async fn revoke_public(
+                &self,
+                principal: &str,
+                public_id: &crate::fleet::Key,
+            ) -> core::result::Result<bool, crate::fleet::Error> {
+                self.tiered.revoke_public(principal, public_id).await
+            }
+
+            /// Ends all sessions of a principal on all instances; gives how many.
+            ///
+            /// # Errors
+            ///
+            /// As [`Tiered::revoke_all`](crate::fleet::Tiered::revoke_all).
+            pub async fn revoke_all(
+                &self,
+                principal: &str,
+            ) -> core::result::Result<usize, crate::fleet::Error> {
+                self.tiered.revoke_all(principal).await
+            }
+
+            /// The same for all but one.
+            ///
+            /// # Errors
+            ///
+            /// As [`Tiered::revoke_others`](crate::fleet::Tiered::revoke_others).
+            pub async fn revoke_others(
+                &self,
+                principal: &str,
+                but: &$id,
+            ) -> core::result::Result<usize, crate::fleet::Error> {
+                self.tiered.revoke_others(principal, &$key_of(but)).await
+            }
+
+            /// The figures of this instance.
+            #[must_use]
+            pub fn tiered_stats(&self) -> crate::fleet::TieredStats {
+                self.tiered.stats()
+            }
+
+            /// The sessions themselves, by their [`public_id`](Self::public_id).
+            #[must_use]
+            pub fn sessions(&self) -> &crate::fleet::Tiered<$shared> {
+                &self.tiered
+            }
+        }
+    };
+}
+
+#[cfg(feature = "fleet")]
+pub(super) use device_methods;

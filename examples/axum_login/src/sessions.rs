@@ -108,14 +108,14 @@ impl Sessions {
     pub(crate) async fn end_all(&self, user: &str) -> Result<usize, Error> {
         match self {
             Self::Alone(store) => Ok(store.revoke_all(user)),
-            Self::Shared(store) => store.revoke_all(user).await,
+            Self::Shared(store) => Ok(store.revoke_all(user).await?),
         }
     }
 
     pub(crate) async fn end_others(&self, user: &str, kept: &Id) -> Result<usize, Error> {
         match self {
             Self::Alone(store) => Ok(store.revoke_others(user, kept)),
-            Self::Shared(store) => store.revoke_others(user, kept).await,
+            Self::Shared(store) => Ok(store.revoke_others(user, kept).await?),
         }
     }
 
@@ -127,7 +127,7 @@ impl Sessions {
                 Ok(public_id.is_ok_and(|public_id| store.revoke_public(user, &public_id)))
             }
             Self::Shared(store) => match public_id.parse() {
-                Ok(public_id) => store.revoke_public(user, &public_id).await,
+                Ok(public_id) => Ok(store.revoke_public(user, &public_id).await?),
                 Err(_) => Ok(false),
             },
         }

@@ -8,7 +8,11 @@
 // `Session::renew` is a `delete` and, as the next call on the thread, a `save`, which has no key.
 
 mod principals;
+#[cfg(feature = "fleet")]
+mod shared;
 mod store;
+#[cfg(feature = "fleet")]
+mod tiered;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +22,11 @@ use actix_session_0_11 as framework;
 
 use self::framework::storage::{SaveError, SessionKey, UpdateError, generate_session_key};
 pub use self::principals::{StoreBuilder, principal_of};
+#[cfg(feature = "fleet")]
+pub use self::shared::Shared;
 pub use self::store::SundownActixStore;
+#[cfg(feature = "fleet")]
+pub use self::tiered::TieredActixStore;
 use super::footprint::strings_bytes;
 use super::keeper::Kept;
 use super::lifespan::{BIRTH_KEY, Birth, RESTART, Stated};

@@ -9,7 +9,8 @@
 //!     was evicted, is never saved again, or outlives the process. A use costs the store behind
 //!     nothing until an eighth of the idle time has gone.
 //! B5. What has ended here has ended (`graves.rs`). A save of what is not in the cache asks the store
-//!     behind whether it is still there, so that it does not bring it back.
+//!     behind whether it is still there, so that it does not bring it back. While it is not known whether a
+//!     session was removed by hand, no call finds it behind.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::flights::{Call, Flights};
 use super::framework::SessionStore;
 use super::framework::session::{Id, Record};
 use super::framework::session_store::Result;
-use super::graves::Graves;
+use super::graves::{Graves, Undo};
 use crate::adapters::keeper::{Change, Forward, Keeper, Kept};
 use crate::adapters::lifespan::{Stated, USED_KEY};
 use crate::adapters::refusal::Refusal;
@@ -85,26 +86,6 @@ pub(super) struct Front<'f> {
     wall_ns: i128,
 }
 
-/// Takes the copy out unless the call comes to its end (B1).
-struct Undo<'f> {
-    front: Front<'f>,
-    id: Id,
-    is_armed: bool,
-}
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        if self.is_armed {
-            let graves = &self.front.behind.graves;
-            graves.take_out(&self.id, self.front.sessions());
-            // Whether the write has reached the store behind is not known.
-            if graves.has(&self.id) {
-                graves.dig(self.id);
-            }
-        }
-    }
-}
-
 impl<'f> Front<'f> {
     fn sessions(self) -> &'f Cache<Id, Record> {
         self.keeper.sessions()
@@ -115,7 +96,7 @@ impl<'f> Front<'f> {
     }
 
     fn undo(self, id: Id) -> Undo<'f> {
-        Undo { front: self, id, is_armed: true }
+        Undo::of(&self.behind.graves, self.sessions(), id)
     }
 
     fn span_ns(self, record: &Record) -> i128 {
@@ -132,14 +113,14 @@ impl<'f> Front<'f> {
                 return Ok(Some(copy));
             }
         }
-        if self.is_over(id) {
+        if self.is_over(id)? {
             self.bury(id).await;
             return Ok(None);
         }
         self.bury_some().await;
         let call = self.behind.flights.begin(*id);
         let Some(record) = self.read(id).await? else { return Ok(None) };
-        if self.is_over(id) {
+        if self.is_over(id)? {
             return Ok(None);
         }
         self.put_in(&call, &record);
@@ -248,7 +229,7 @@ impl<'f> Front<'f> {
         let _turn = call.turn().await;
         let copy =
             if self.behind.flights.is_doubtful(id) { None } else { self.sessions().peek(id) };
-        if copy.is_none() && self.is_over(id) {
+        if copy.is_none() && self.is_over(id)? {
             return Ok(false);
         }
         let current = match copy {
@@ -268,13 +249,13 @@ impl<'f> Front<'f> {
         let id = next.id;
         let mut undo = self.undo(id);
         call.move_on();
-        if self.is_over(&id) {
+        if self.is_over(&id)? {
             return Ok(false);
         }
         self.db().save(&next).await?;
         let is_overtaken = call.is_overtaken();
         call.move_on();
-        if self.is_over(&id) {
+        if self.is_over(&id)? {
             // It was deleted meanwhile, and the save may have come after that.
             self.behind.graves.dig(id);
             self.bury(&id).await;
@@ -286,7 +267,7 @@ impl<'f> Front<'f> {
         self.keeper.confirm(change, Some(draft));
         self.behind.graves.take_out(&id, self.sessions());
         self.put_in(call, &next);
-        undo.is_armed = false;
+        undo.disarm();
         Ok(true)
     }
 
@@ -354,7 +335,7 @@ impl<'f> Front<'f> {
         let graves = &self.behind.graves;
         let mut call = self.behind.flights.begin(*id);
         let mut was_live = graves.expecting(id, || self.keeper.end_one(id));
-        if !was_live && !self.is_over(id) {
+        if !was_live && !self.is_over(id).unwrap_or(false) {
             if let Some(record) = self.read(id).await? {
                 self.keeper.descents().end(id, &record.data);
                 was_live = true;
@@ -374,10 +355,17 @@ impl<'f> Front<'f> {
         Ok(successor)
     }
 
-    /// Whether a session has ended here.
-    fn is_over(self, id: &Id) -> bool {
-        self.behind.graves.catch_up(self.sessions());
-        self.behind.graves.has(id)
+    /// Whether a session has ended here; an error while that cannot be known.
+    fn is_over(self, id: &Id) -> Result<bool> {
+        let graves = &self.behind.graves;
+        let has_heard_all = graves.has_heard_all(self.sessions());
+        match graves.has(id) {
+            false if !has_heard_all => {
+                self.keeper.notices().report(Refusal::Unheard);
+                Err(Refusal::Unheard.into())
+            }
+            is_over => Ok(is_over),
+        }
     }
 
     /// Deletes a session in the store behind that has ended here. If that fails, the next call tries

@@ -9,8 +9,9 @@ mod history_tests;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 use pollster::block_on;
@@ -52,8 +53,19 @@ fn logged_in(store: &SundownStore) -> Id {
     login.id().unwrap()
 }
 
+/// Again while another test's reader hides what was removed by hand.
+fn heard<T>(call: impl Fn() -> Result<T>) -> T {
+    loop {
+        match call() {
+            Ok(found) => return found,
+            Err(error) => assert!(error.to_string().contains("by hand"), "{error}"),
+        }
+        thread::yield_now();
+    }
+}
+
 fn load(store: &SundownStore, id: &Id) -> Option<Record> {
-    block_on(store.load(id)).expect("it is no error")
+    heard(|| block_on(store.load(id)))
 }
 
 fn v_of(record: &Record) -> u64 {
@@ -246,7 +258,7 @@ fn what_ended_in_the_cache_has_ended() {
         let id = logged_in(&store);
         let late = changed(&store, &id, 1);
         end(&store, &id);
-        block_on(store.save(&late)).unwrap();
+        heard(|| block_on(store.save(&late)));
         assert_eq!(load(&store, &id), None);
         assert!(db.row(&id).is_none(), "ended here, and not there");
         // A session like any other afterwards.
@@ -256,9 +268,47 @@ fn what_ended_in_the_cache_has_ended() {
     let (store, db) = in_front(builder(&clock));
     let id = logged_in(&store);
     store.cache().discard(&id);
-    store.cache().reap();
+    assert!(load(&store, &Id::default()).is_none(), "it is known by now");
     logged_in(&store);
     assert!(db.row(&id).is_none());
+}
+
+/// Its event has not come, for the listener is still at the one before it: nobody knows that it has ended.
+#[test]
+fn what_was_removed_by_hand_is_not_found_behind_while_a_listener_hides_it() {
+    let (enters, entered) = mpsc::channel();
+    let (leave, leaves) = mpsc::channel::<()>();
+    let first = Mutex::new(Some((enters, leaves)));
+    let listener = move |_, _, _| {
+        let first = first.lock().unwrap().take();
+        if let Some((enters, leaves)) = first {
+            enters.send(()).unwrap();
+            let _told = leaves.recv_timeout(Duration::from_secs(60));
+        }
+    };
+    let builder = builder(&ManualClock::new()).shards(1).on_removal(listener);
+    let (store, db) = in_front(builder);
+    let [first, ended, logged_out, held] = [(); 4].map(|()| logged_in(&store));
+    let late = changed(&store, &ended, 1);
+    for id in [first, ended, logged_out] {
+        assert!(store.cache().discard(&id));
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while store.cache().stats().retired.count > 0 {
+                store.cache().reap();
+            }
+        });
+        entered.recv().unwrap();
+        assert!(block_on(store.load(&ended)).is_err() && block_on(store.save(&late)).is_err());
+        assert!(load(&store, &held).is_some(), "what the cache has is served");
+        block_on(store.delete(&logged_out)).expect("a log-out is done");
+        assert_eq!(block_on(store.load(&logged_out)).unwrap(), None);
+        drop(leave);
+    });
+    assert_eq!(load(&store, &ended), None);
+    assert!(db.row(&ended).is_none() && db.row(&logged_out).is_none());
+    assert!(load(&store, &held).is_some());
 }
 
 #[test]

@@ -8,8 +8,9 @@
 //! R2. A write that was under way, or given up, when a session was deleted may reach the store behind
 //!     after the deletion. So for an hour a deleted session is served by none, whatever is found
 //!     there, and deleted again when it is asked for.
-//! R3. What is taken out by hand is known from the cache's listener. The cache takes copies out by
-//!     itself as well, and expects the events of these.
+//! R3. What is taken out by hand is known from the cache's listener, a moment later. The store takes copies out as
+//!     well, and expects the events of these. While there are others whose events have not come, it is not known
+//!     what has ended, and nothing is found behind that is asked for.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,8 +26,10 @@ pub(super) struct Graves {
     state: Mutex<State>,
     /// Deleted lately (R2).
     tombstones: Cache<Id, ()>,
-    /// Events of sessions taken out by hand or by this store.
-    heard: AtomicU64,
+    /// How often this store has taken a copy out.
+    own: AtomicU64,
+    /// How many of all events were of copies taken out by hand.
+    by_hand: AtomicU64,
 }
 
 #[derive(Default)]
@@ -40,7 +43,12 @@ impl Graves {
     pub(super) fn of(builder: &Builder<Id, Record>) -> Result<Self, BuildError> {
         let most = builder.max_entries.unwrap_or(0).max(LEAST_TOMBSTONES);
         let tombstones = aside(builder, most)?;
-        Ok(Self { state: Mutex::default(), tombstones, heard: AtomicU64::new(0) })
+        Ok(Self {
+            state: Mutex::default(),
+            tombstones,
+            own: AtomicU64::new(0),
+            by_hand: AtomicU64::new(0),
+        })
     }
 
     /// A session has left the cache.
@@ -56,9 +64,9 @@ impl Graves {
         };
         if !is_expected {
             self.dig(*id);
+            // Release: pairs with `has_heard_all`.
+            self.by_hand.fetch_add(1, Ordering::Release);
         }
-        // Release: pairs with `catch_up`.
-        self.heard.fetch_add(1, Ordering::Release);
     }
 
     /// Takes a copy out of the cache that is not to be missed in the store behind (R3).
@@ -70,24 +78,31 @@ impl Graves {
     pub(super) fn expecting(&self, id: &Id, f: impl FnOnce() -> bool) -> bool {
         *self.state.lock().taken_out.entry(*id).or_default() += 1;
         let is_out = f();
-        if !is_out {
+        if is_out {
+            // Release: pairs with `has_heard_all`.
+            self.own.fetch_add(1, Ordering::Release);
+        } else {
             self.state.lock().expect_one_less(id);
         }
         is_out
     }
 
-    /// Hears of all that was taken out by now.
-    pub(super) fn catch_up(&self, cache: &Cache<Id, Record>) {
-        let stats = cache.stats();
-        let out = stats.removed + stats.cleared;
+    /// Hears of all that was taken out by hand before the call; false if a listener is in the way.
+    pub(super) fn has_heard_all(&self, cache: &Cache<Id, Record>) -> bool {
         for _ in 0..MOST_WAITS {
+            // Acquire: of what this store has taken out, all that is counted here is in the figures below.
+            let own = self.own.load(Ordering::Acquire);
+            let stats = cache.stats();
+            // One that this store has just taken out may count as taken out by hand for a moment.
+            let by_hand = (stats.removed + stats.cleared).saturating_sub(own);
             // Acquire: the graves of what was heard of are seen.
-            if self.heard.load(Ordering::Acquire) >= out {
-                return;
+            if self.by_hand.load(Ordering::Acquire) >= by_hand {
+                return true;
             }
             cache.reap();
             thread::yield_now();
         }
+        false
     }
 
     /// A session has ended (R1).
@@ -122,6 +137,36 @@ impl State {
         *count -= 1;
         if *count == 0 {
             self.taken_out.remove(id);
+        }
+    }
+}
+
+/// Takes a copy out unless the call that writes comes to its end.
+pub(super) struct Undo<'g> {
+    graves: &'g Graves,
+    sessions: &'g Cache<Id, Record>,
+    id: Id,
+    is_armed: bool,
+}
+
+impl<'g> Undo<'g> {
+    pub(super) fn of(graves: &'g Graves, sessions: &'g Cache<Id, Record>, id: Id) -> Self {
+        Self { graves, sessions, id, is_armed: true }
+    }
+
+    pub(super) fn disarm(&mut self) {
+        self.is_armed = false;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            self.graves.take_out(&self.id, self.sessions);
+            // Whether the write has reached the store behind is not known.
+            if self.graves.has(&self.id) {
+                self.graves.dig(self.id);
+            }
         }
     }
 }

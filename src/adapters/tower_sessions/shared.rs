@@ -17,7 +17,7 @@ pub struct Shared {
     /// In nanoseconds since 1970.
     pub(super) expires_ns: i128,
     /// Of the data; made when the first request asks for it.
-    digest: OnceLock<Arc<Digest>>,
+    digest: OnceLock<Digest>,
 }
 
 impl Shared {
@@ -25,8 +25,8 @@ impl Shared {
         Self { data, expires_ns, digest: OnceLock::new() }
     }
 
-    pub(super) fn digest(&self, merger: &Merger) -> Arc<Digest> {
-        self.digest.get_or_init(|| Arc::new(merger.digest(&self.data))).clone()
+    pub(super) fn digest(&self, merger: &Merger) -> Digest {
+        self.digest.get_or_init(|| merger.digest(&self.data)).clone()
     }
 
     /// What the application keeps in it.

@@ -212,7 +212,8 @@ impl SundownStore {
     ///
     /// What is put into it by hand passes the store's checks by. What is removed by hand has ended for
     /// every save; only a request under way that gives it a new id carries its copy over, which it
-    /// cannot after `delete`.
+    /// cannot after `delete`. In front of another store, what the cache does not have is an error to load while a
+    /// listener that does not return hides what was removed by hand.
     ///
     /// # Examples
     ///

@@ -25,12 +25,13 @@ use super::store::SundownStore;
 use crate::adapters::descent::{MEMORY_AGE, Revision, renewed};
 use crate::adapters::lifespan::{BIRTH_KEY, RESTART, wall_ns};
 use crate::adapters::merge::{Digest, Merger};
+use crate::adapters::setup::device_methods;
 use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::error::BuildError;
 use crate::fleet::{
     Backend, Draft, Error as FleetError, Key, Loaded, Revision as FleetRevision, Tiered,
-    TieredOptions, TieredStats,
+    TieredOptions,
 };
 use crate::lifetime::{LONGEST, Lifetime};
 use crate::memory::GiveBack;
@@ -51,7 +52,7 @@ type PrincipalOf = dyn Fn(&Record) -> Option<String> + Send + Sync;
 /// Clones are handles of one store. Neither `Debug` nor any error prints an id or a record.
 #[derive(Clone)]
 pub struct TieredStore {
-    pub(super) tiered: Tiered<Shared>,
+    tiered: Tiered<Shared>,
     /// What copies were loaded as, by fingerprint.
     bases: Cache<Revision, Base>,
     /// How often sessions were deleted through this instance, and whether the first time they were live.
@@ -66,7 +67,7 @@ pub struct TieredStore {
 #[derive(Clone)]
 struct Base {
     key: Key,
-    digest: Arc<Digest>,
+    digest: Digest,
     /// The revision that the copy is all of; none if others' changes were merged in.
     whole_of: Option<FleetRevision>,
     /// How old the session was, and when.
@@ -146,6 +147,8 @@ impl SundownStore {
     }
 }
 
+device_methods!(TieredStore, Id, Shared, key_of);
+
 impl TieredStore {
     /// Says whose a session is, by its record; to be called before the store is used.
     ///
@@ -157,18 +160,6 @@ impl TieredStore {
     ) -> Self {
         self.principal = Some(Arc::new(principal));
         self
-    }
-
-    /// The figures of this instance.
-    #[must_use]
-    pub fn tiered_stats(&self) -> TieredStats {
-        self.tiered.stats()
-    }
-
-    /// The sessions themselves, by the [`Key::of`] the bytes of an id.
-    #[must_use]
-    pub fn sessions(&self) -> &Tiered<Shared> {
-        &self.tiered
     }
 
     /// How long a record that is so old may live from now on; none if its time is up.
@@ -310,8 +301,7 @@ impl SessionStore for TieredStore {
             if copy == saved.data {
                 self.note_whole(&copy, key, &saved);
             } else {
-                let (digest, age) =
-                    (Arc::new(self.merger.digest(&copy)), (saved.age(), Instant::now()));
+                let (digest, age) = (self.merger.digest(&copy), (saved.age(), Instant::now()));
                 self.note(&copy, Base { key, digest, whole_of: None, age });
             }
         }

@@ -26,10 +26,6 @@ mod anonymous;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "behind.rs"]
 mod behind;
-#[cfg(feature = "fleet")]
-#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
-#[path = "devices.rs"]
-mod devices;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "flights.rs"]
 mod flights;
