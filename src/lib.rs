@@ -126,6 +126,8 @@ mod retire;
 #[cfg(feature = "sessions")]
 pub mod sessions;
 mod shard;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
