@@ -135,7 +135,8 @@ impl PublicId {
         self.0
     }
 
-    pub(super) fn of_bytes(bytes: [u8; HALF]) -> Self {
+    #[allow(dead_code, reason = "for what outlives the process, which is a feature")]
+    pub(crate) fn of_bytes(bytes: [u8; HALF]) -> Self {
         Self(bytes)
     }
 }

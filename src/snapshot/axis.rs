@@ -57,10 +57,6 @@ impl Axis {
         Self { wall_ns: wall.now_ns(), clock_ns: clock.exact_ns() }
     }
 
-    pub(super) fn wall_ns(self) -> i64 {
-        self.wall_ns
-    }
-
     /// The date of a time of the clock.
     pub(crate) fn date_of(self, at_ns: u64) -> i64 {
         let date = i128::from(self.wall_ns) + i128::from(at_ns) - i128::from(self.clock_ns);
@@ -74,6 +70,11 @@ impl Axis {
         at_ns.clamp(0, (NEVER_NS - 1).into()) as u64
     }
 
+    /// The same of a date that cannot be of the future.
+    pub(crate) fn past_time_of(self, date: i64) -> u64 {
+        self.time_of(date.min(self.wall_ns))
+    }
+
     pub(super) fn instants(self, course: Course) -> Instants {
         let absolute = match course.absolute_ns {
             NEVER_NS => NEVER,
@@ -85,7 +86,7 @@ impl Axis {
     /// What becomes of a session now; none if its time is up. One of the future was used just now.
     pub(super) fn course(self, instants: Instants) -> Option<Course> {
         let now_ns = self.clock_ns;
-        let used_ns = self.time_of(instants.used.min(self.wall_ns));
+        let used_ns = self.past_time_of(instants.used);
         let absolute_ns = match instants.absolute {
             NEVER => NEVER_NS,
             absolute => self.time_of(absolute).min(now_ns.saturating_add(PAST_NS)),

@@ -151,6 +151,13 @@ pub(super) fn record_at(body: &[u8], at: usize) -> Option<(Instants, &[u8])> {
     is_right.then_some((instants, payload))
 }
 
+/// Takes the first bytes off; none if there are fewer.
+pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*first)
+}
+
 fn checksum_of(parts: &[&[u8]]) -> u32 {
     let mut hasher = Hasher::new();
     parts.iter().for_each(|part| hasher.update(part));

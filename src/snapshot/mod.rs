@@ -81,7 +81,11 @@ use std::time::SystemTime;
 
 pub use report::{CleanStart, Restored, SnapshotError, Written};
 
+#[allow(unused_imports, reason = "for the adapters of some features")]
+pub(crate) use axis::Axis;
 use axis::Wall;
+#[allow(unused_imports, reason = "for the adapters of some features")]
+pub(crate) use frame::{Kind, take};
 pub(crate) use pass::{Arrival, read_in, write_out};
 use seal::Seal;
 

@@ -126,7 +126,7 @@ pub struct SnapshotError {
 }
 
 impl SnapshotError {
-    pub(super) fn new(doing: &'static str, source: io::Error) -> Self {
+    pub(crate) fn new(doing: &'static str, source: io::Error) -> Self {
         Self { doing, source }
     }
 }

@@ -11,7 +11,7 @@ use core::hash::Hash;
 
 use super::axis::{Axis, NEVER};
 use super::file::Watch;
-use super::frame::Kind;
+use super::frame::{Kind, take};
 use super::report::{Restored, SnapshotError, Written};
 use super::{Arrival, SnapshotFile, read_in, write_out};
 use crate::error::BuildError;
@@ -145,22 +145,14 @@ fn passport_of(mut bytes: &[u8], axis: Axis) -> Option<(Passport, &[u8])> {
         let digest = take(&mut bytes)?;
         graced.push((digest, axis.time_of(i64::from_le_bytes(take(&mut bytes)?))));
     }
-    // None of them is of the future.
-    let past = |date: i64| axis.time_of(date.min(axis.wall_ns()));
     let authenticated = Some(authenticated?).filter(|&date| date != NEVER);
     let passport = Passport {
         public,
         digest,
-        created_ns: past(created?),
-        begun_ns: past(begun?),
-        authenticated_ns: authenticated.map(past),
+        created_ns: axis.past_time_of(created?),
+        begun_ns: axis.past_time_of(begun?),
+        authenticated_ns: authenticated.map(|date| axis.past_time_of(date)),
         graced,
     };
     Some((passport, bytes))
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk::<N>()?;
-    *bytes = rest;
-    Some(*first)
 }
