@@ -69,9 +69,9 @@ pub(crate) mod seal;
 mod sessions;
 mod writer;
 
-#[cfg(all(test, not(any(sundown_loom, sundown_shuttle))))]
+#[cfg(test)]
 mod crash_tests;
-#[cfg(all(test, not(any(sundown_loom, sundown_shuttle))))]
+#[cfg(test)]
 mod tests;
 
 use core::fmt;
