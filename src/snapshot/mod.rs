@@ -22,10 +22,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Keys and values are encoded by the caller, in whatever format: with postcard by
-//! `|id, session| postcard::to_stdvec(&(id, session))` and `|bytes| postcard::from_bytes(bytes)`, in
-//! MessagePack by `|id, session| rmp_serde::to_vec(&(id, session))` and `|bytes| rmp_serde::from_slice(bytes)`.
-//! The cache adds what time has made of each session.
+//! Keys and values are encoded by the caller, in whatever format; the cache adds what time has made of each
+//! session. With postcard, and in MessagePack, which bears that fields are added:
+//!
+//! ```
+//! # use sundown::Cache;
+//! # let folder = std::env::temp_dir().join(format!("sundown-doc-f-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # let path = folder.join("sessions");
+//! # let settings = || Cache::<u64, String>::builder().max_entries(100_000);
+//! # let sessions = settings().build()?;
+//! # sessions.insert(7, "ada".into())?;
+//! sessions.snapshot(&path, |id, session| postcard::to_stdvec(&(id, session)))?;
+//! let (sessions, _) = settings().restore(&path, |bytes| postcard::from_bytes(bytes))?;
+//!
+//! sessions.snapshot(&path, |id, session| rmp_serde::to_vec_named(&(id, session)))?;
+//! let (sessions, _) = settings().restore(&path, |bytes| rmp_serde::from_slice(bytes))?;
+//! assert_eq!(sessions.get(&7), Some(String::from("ada")));
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # What is promised
 //!
