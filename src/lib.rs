@@ -96,7 +96,7 @@
 //! `SundownSaysionStore`. `metrics` and `tracing` tell an operator about it. `testing`
 //! is for your own tests: it sees that every session is freed in the end. `sessions` brings sessions with
 //! principals, limits and revocation, for services without a framework's. `fleet` and `redis-1` share sessions
-//! between processes: the cache in front, Redis or Valkey behind.
+//! between processes: the cache in front, Redis or Valkey behind. `snapshot` keeps them over a restart.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -126,6 +126,8 @@ mod retire;
 #[cfg(feature = "sessions")]
 pub mod sessions;
 mod shard;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -100,6 +100,25 @@ impl Spans {
     }
 }
 
+/// What time has made of a session, on the axis of its cache's clock: what goes along to another process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Course {
+    pub(crate) used_ns: u64,
+    pub(crate) absolute_ns: u64,
+    pub(crate) idle_ns: u64,
+}
+
+impl Course {
+    /// Both lifetimes, measured from the last use.
+    pub(crate) fn spans(self) -> Spans {
+        let live_ns = match self.absolute_ns {
+            NEVER_NS => NEVER_NS,
+            absolute_ns => absolute_ns.saturating_sub(self.used_ns),
+        };
+        Spans { live_ns, idle_ns: self.idle_ns }
+    }
+}
+
 /// When a session will expire if nobody uses it again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Expiry {

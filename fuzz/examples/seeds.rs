@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::{fs, io};
 
-const TARGETS: [&str; 5] =
-    ["cache_ops", "sessions_ops", "ledger_ops", "wheel_vs_btree", "index_ops"];
+const TARGETS: [&str; 6] =
+    ["cache_ops", "sessions_ops", "ledger_ops", "wheel_vs_btree", "index_ops", "snapshot_decode"];
 /// Five for each of the cache's thirteen configurations.
 const SEEDS: u8 = 65;
 /// Every step is followed by a check of everything: more and shorter histories see more.

@@ -27,6 +27,11 @@ use super::refusal::Refusal;
 use crate::builder::{Builder, Weigher, with_overhead};
 use crate::cache::Cache;
 use crate::error::{BuildError, Reason};
+#[cfg(all(
+    feature = "snapshot",
+    any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15")
+))]
+use crate::lifetime::Course;
 use crate::lifetime::Lifetime;
 use crate::memory::GiveBack;
 use crate::platform::clock::Clock;
@@ -163,6 +168,27 @@ impl<R: Kept> Anonymous<R> {
         }
         self.leave(key);
         Err(Refusal::NotTaken(Reason::Full))
+    }
+
+    /// Lets a session in that was in another process, if there is room; true of one that is not anonymous.
+    #[cfg(all(
+        feature = "snapshot",
+        any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15")
+    ))]
+    pub(super) fn readmit(
+        &self,
+        key: &R::Key,
+        session: &R,
+        course: Course,
+        least_ns: u64,
+    ) -> bool {
+        let Some(weight) = self.weight_of(key, session) else { return true };
+        self.held.add(weight);
+        let is_in = self.register.readmit((key.clone(), weight), course, least_ns).is_ok();
+        if !is_in {
+            self.held.subtract(weight);
+        }
+        is_in
     }
 
     /// Takes a session out again that entered the cache when the register had evicted it already.

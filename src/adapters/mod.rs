@@ -23,6 +23,8 @@ pub mod metrics;
 pub mod poem;
 #[cfg(feature = "saysion-0_2")]
 pub mod saysion;
+#[cfg(feature = "snapshot-encryption")]
+mod snapshot_encryption;
 #[cfg(any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15"))]
 pub(crate) mod tower_sessions;
 #[cfg(feature = "tracing")]

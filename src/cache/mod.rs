@@ -14,6 +14,7 @@ mod memory;
 mod observe;
 mod overstays;
 mod pass;
+mod readmit;
 mod remove;
 mod walk;
 mod write;

@@ -99,7 +99,7 @@ where
 
     /// Goes over all live sessions, holding a bite at a time. What has taken the place of a held one
     /// before its turn comes is visited instead (M6).
-    fn walk(&self, mut visit: impl FnMut(&Shard<K, V>, RecordId, &Held<K, V>)) {
+    pub(super) fn walk(&self, mut visit: impl FnMut(&Shard<K, V>, RecordId, &Held<K, V>)) {
         let core = &*self.core;
         for shard in &core.shards {
             let mut from = Some(0);

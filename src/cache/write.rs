@@ -143,7 +143,7 @@ where
         self.core.shared.budget.admits(weight)
     }
 
-    fn put(
+    pub(super) fn put(
         &self,
         key: K,
         value: V,

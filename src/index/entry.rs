@@ -24,8 +24,8 @@ use core::ptr::NonNull;
 use crate::index::prefetch::{fetch_entry, fetch_line};
 use crate::index::word::Word;
 use crate::ledger::RecordId;
-use crate::lifetime::Spans;
-use crate::platform::clock::{COARSE_MARGIN_NS, Clock, MILLI_NS};
+use crate::lifetime::{Course, Spans};
+use crate::platform::clock::{COARSE_MARGIN_NS, Clock, MILLI_NS, NEVER_NS};
 use crate::platform::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Pin};
 use crate::removal::RemovalCause;
 
@@ -181,6 +181,16 @@ impl<K, V> Entry<K, V> {
     /// When it was last used, to the millisecond.
     pub(crate) fn last_used_ns(&self) -> u64 {
         self.judge().used_ns
+    }
+
+    /// When it was last used, and both its lifetimes.
+    pub(crate) fn course(&self) -> Course {
+        let Judgement { absolute_ns, used_ns, idle_until_ns, .. } = self.judge();
+        let idle_ns = match idle_until_ns {
+            NEVER_NS => NEVER_NS,
+            idle_until_ns => idle_until_ns - used_ns,
+        };
+        Course { used_ns, absolute_ns, idle_ns }
     }
 
     /// Decides whether a reader may have this session, and if so leaves its trace.

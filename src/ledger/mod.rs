@@ -62,21 +62,33 @@ impl<T> Ledger<T> {
         self.slab.len()
     }
 
-    /// Takes a session in; tells when somebody should look at the deadlines, [`NEVER_NS`] if this
-    /// one asks for nothing. Constant time.
+    /// Takes a session in that is used now.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn insert(&mut self, token: T, deadline_ns: u64, used_ms: u64) -> (RecordId, u64) {
+        self.insert_from(token, deadline_ns, (used_ms, used_ms))
+    }
+
+    /// Takes a session in; tells when somebody should look at the deadlines, [`NEVER_NS`] if this
+    /// one asks for nothing. None that comes after it was used before `least_ms` (L3). Constant time.
+    pub(crate) fn insert_from(
+        &mut self,
+        token: T,
+        deadline_ns: u64,
+        (used_ms, least_ms): (u64, u64),
+    ) -> (RecordId, u64) {
         let is_first = self.slab.len() == 0;
         let id = self.slab.insert(token);
         if let Some(recency) = &mut self.recency {
             if is_first {
-                recency.begin_at(used_ms);
+                recency.begin_at(least_ms);
             }
             recency.file(&mut self.slab, id, used_ms);
         }
         (id, self.file_deadline(id, deadline_ns))
     }
 
-    /// Files a record under a deadline anew, wherever it was; tells like [`insert`](Self::insert).
+    /// Files a record under a deadline anew, wherever it was; tells like
+    /// [`insert_from`](Self::insert_from).
     pub(crate) fn refile(&mut self, id: RecordId, deadline_ns: u64) -> u64 {
         self.deadlines.unfile(&mut self.slab, id);
         self.file_deadline(id, deadline_ns)

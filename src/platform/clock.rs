@@ -68,7 +68,11 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 /// # Ok::<(), sundown::BuildError>(())
 /// ```
 #[derive(Clone)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    /// How far readings are ahead of the source's: room for what was before its beginning.
+    ahead_ns: u64,
+}
 
 #[derive(Clone)]
 enum Source {
@@ -85,7 +89,7 @@ impl Clock {
     /// machine is suspended: a session then outlives its time by as long as the machine slept.
     #[must_use]
     pub fn monotonic() -> Self {
-        Self(Source::Monotonic)
+        Self::of(Source::Monotonic)
     }
 
     /// The monotonic clock that also counts the time during which the machine is suspended.
@@ -96,40 +100,53 @@ impl Clock {
     /// so the reaper looks at least that often. Elsewhere it is the same as [`Clock::monotonic`].
     #[must_use]
     pub fn boottime() -> Self {
-        Self(Source::Boottime)
+        Self::of(Source::Boottime)
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, ahead_ns: 0 }
+    }
+
+    /// The same clock with a past: its readings begin at `past_ns`, so that what was before the machine's start,
+    /// or a manual clock's, has a time as well. Only clones of what this gives share its axis.
+    #[allow(dead_code, reason = "for what is brought along from another process, by a feature")]
+    pub(crate) fn with_past(self, past_ns: u64) -> Self {
+        Self { ahead_ns: self.ahead_ns.max(past_ns), ..self }
     }
 
     /// A reading that may lag by less than [`COARSE_MARGIN_NS`].
     #[inline]
     pub(crate) fn coarse_ns(&self) -> u64 {
-        match &self.0 {
+        let source_ns = match &self.source {
             Source::Monotonic => machine::coarse_ns(),
             Source::Boottime => machine::boottime_ns(),
             Source::Manual(manual) => manual.now_ns(),
-        }
+        };
+        source_ns + self.ahead_ns
     }
 
     /// The time.
     #[inline]
     pub(crate) fn exact_ns(&self) -> u64 {
-        match &self.0 {
+        let source_ns = match &self.source {
             Source::Monotonic => machine::exact_ns(),
             Source::Boottime => machine::boottime_ns(),
             Source::Manual(manual) => manual.now_ns(),
-        }
+        };
+        source_ns + self.ahead_ns
     }
 
     /// Whether time passes by itself.
     pub(crate) fn runs(&self) -> bool {
-        !matches!(self.0, Source::Manual(_))
+        !matches!(self.source, Source::Manual(_))
     }
 
     /// The process's time at which to look whether `at_ns` has come on this clock. A clock that is moved by
     /// hand is looked at right away, and again whenever it is moved.
     pub(crate) fn look_ns(&self, at_ns: u64) -> u64 {
-        match &self.0 {
+        match &self.source {
             _ if at_ns == NEVER_NS => NEVER_NS,
-            Source::Monotonic => at_ns,
+            Source::Monotonic => at_ns.saturating_sub(self.ahead_ns),
             Source::Boottime => {
                 let ahead_ns = at_ns.saturating_sub(self.exact_ns());
                 process_ns().saturating_add(ahead_ns.min(RESUME_CHECK_NS))
@@ -140,7 +157,7 @@ impl Clock {
 
     /// Asks to be told when a manual clock moves; other clocks move by themselves.
     pub(crate) fn on_advance(&self, wake: &Arc<dyn Wake>) {
-        if let Source::Manual(manual) = &self.0 {
+        if let Source::Manual(manual) = &self.source {
             let mut sleepers = manual.0.sleepers.lock();
             sleepers.retain(|sleeper| sleeper.strong_count() > 0);
             sleepers.push(Arc::downgrade(wake));
@@ -156,13 +173,13 @@ impl Default for Clock {
 
 impl From<ManualClock> for Clock {
     fn from(clock: ManualClock) -> Self {
-        Self(Source::Manual(clock))
+        Self::of(Source::Manual(clock))
     }
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
+        f.write_str(match &self.source {
             Source::Monotonic => "Clock::Monotonic",
             Source::Boottime => "Clock::Boottime",
             Source::Manual(_) => "Clock::Manual",
@@ -369,6 +386,16 @@ mod tests {
         is_about(boottime.look_ns(boottime.exact_ns() + hour), 10);
         assert_eq!(boottime.look_ns(NEVER_NS), NEVER_NS, "nothing is there to be late for");
         assert_eq!(Clock::from(ManualClock::new()).look_ns(hour), 0);
+    }
+
+    #[test]
+    fn a_clock_with_a_past_keeps_the_process_time_of_its_alarms() {
+        let manual = ManualClock::new();
+        let clock = Clock::from(manual.clone()).with_past(7);
+        manual.advance(Duration::from_nanos(5));
+        assert_eq!([clock.exact_ns(), clock.coarse_ns()], [12, 12]);
+        let monotonic = Clock::monotonic().with_past(1_000);
+        assert_eq!([5_000, NEVER_NS].map(|at_ns| monotonic.look_ns(at_ns)), [4_000, NEVER_NS]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ type Weigher<P, T> = dyn Fn(Option<&P>, &T) -> u64 + Send + Sync;
 /// ```
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder<P, T> {
-    cache: CacheBuilder<PublicId, Stored<P, T>>,
+    pub(super) cache: CacheBuilder<PublicId, Stored<P, T>>,
     limit: Option<(usize, OnLimit)>,
     grace: Duration,
     on_authenticate: OnAuthenticate,

@@ -59,6 +59,11 @@ impl SessionId {
         self.public
     }
 
+    #[cfg(test)]
+    pub(crate) fn secret_bytes(&self) -> [u8; HALF] {
+        self.secret
+    }
+
     pub(super) fn digest(&self) -> Digest {
         let hash = Sha256::digest(self.secret);
         let mut digest = [0; HALF];
@@ -125,6 +130,15 @@ impl PublicId {
     pub(crate) fn draw() -> Self {
         Self(random())
     }
+
+    pub(crate) fn bytes(self) -> [u8; HALF] {
+        self.0
+    }
+
+    #[allow(dead_code, reason = "for what outlives the process, which is a feature")]
+    pub(crate) fn of_bytes(bytes: [u8; HALF]) -> Self {
+        Self(bytes)
+    }
 }
 
 impl fmt::Debug for PublicId {
@@ -164,6 +178,14 @@ impl core::error::Error for InvalidId {}
 pub(super) struct Digest([u8; HALF]);
 
 impl Digest {
+    pub(super) fn bytes(self) -> [u8; HALF] {
+        self.0
+    }
+
+    pub(super) fn of_bytes(bytes: [u8; HALF]) -> Self {
+        Self(bytes)
+    }
+
     /// In constant time.
     #[inline]
     pub(super) fn is(&self, other: &Self) -> bool {

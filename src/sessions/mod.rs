@@ -54,6 +54,7 @@ pub(crate) mod principals;
 mod refused;
 mod revoke;
 mod session;
+pub(crate) mod travel;
 
 use core::fmt;
 use core::hash::{BuildHasher, Hash};

@@ -41,6 +41,10 @@ pub(super) struct Version<P, T> {
 }
 
 impl<P, T> Stored<P, T> {
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
     pub(super) fn new(digest: Digest, version: Version<P, T>) -> Self {
         Self { digest, is_settled: version.before.is_none(), version: Arc::new(version) }
     }

@@ -16,7 +16,7 @@
 //!     of a later count: of these, whoever has heard of one finds `due_lowered` raised as well. And who
 //!     sees a time sees the room of what was due before it and has been reaped.
 //! V4. `coldest_ms` is at most the last use of every session of the cache. Last uses only grow, and
-//!     who comes in is used then, so it stays true. Written by the gatherer, under its lock.
+//!     who comes in is used then, or restored before anyone was evicted, so it stays true. Written by the gatherer, under its lock.
 
 use crate::platform::clock::NEVER_NS;
 use crate::platform::sync::{AtomicU64, Ordering};

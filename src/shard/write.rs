@@ -19,6 +19,9 @@ pub(crate) enum Mode<'a, K, V> {
     IfAbsent,
     /// Only if the key has a live session.
     IfPresent,
+    /// Only if the key has no session, and there is room: as one that was last used then, from which its
+    /// lifetimes are measured. None that is restored was used before `least_ns`.
+    Restored { used_ns: u64, least_ns: u64 },
     /// Only if the fill of this number has not been superseded (J3).
     Fill(u64),
     /// Only if the key's session is this one, whose deadlines and last use it takes over.
@@ -114,15 +117,18 @@ impl<K: Eq, V> Shard<K, V> {
             .map_or(Load::default(), |incumbent| Load { entries: 1, weight: incumbent.weight });
         let need = wanted.beyond(had);
         // Who is in the way could be the coldest, and is not to be evicted for its own heir.
+        let may_evict = incumbent.is_none() && !matches!(mode, Mode::Restored { .. });
         let is_covered =
-            room.try_cover(need) || incumbent.is_none() && session.evict_here(need, room, now_ns);
+            room.try_cover(need) || may_evict && session.evict_here(need, room, now_ns);
         if !is_covered {
-            let spared = incumbent.map(|incumbent| incumbent.id);
-            let snag = Snag::NeedsRoom(need, spared);
+            let snag = match mode {
+                Mode::Restored { .. } => Snag::Refused(Reason::Full),
+                _ => Snag::NeedsRoom(need, incumbent.map(|incumbent| incumbent.id)),
+            };
             return Err(NotPut { fresh, snag, after: session.close() });
         }
         match incumbent {
-            None => session.link(fresh, spans, now_ns),
+            None => session.link(fresh, spans, mode, now_ns),
             Some(incumbent) => {
                 let replaced = session.replace(incumbent.id, fresh, spans, mode, now_ns);
                 if let Err(fresh) = replaced {
@@ -154,6 +160,7 @@ impl<K, V> Session<'_, K, V> {
         let entry = id.map(|id| state.ledger.get(id));
         let is_live = || entry.is_some_and(|entry| entry.judge().cause_at(now_ns).is_none());
         let snag = match mode {
+            Mode::Restored { .. } if id.is_some() => Some(Snag::Refused(Reason::Occupied)),
             Mode::IfAbsent if is_live() => Some(Snag::Refused(Reason::Occupied)),
             Mode::IfPresent if !is_live() => Some(Snag::Refused(Reason::Absent)),
             Mode::Update(_) if !is_live() => Some(Snag::Lost),
@@ -181,14 +188,19 @@ impl<K, V> Session<'_, K, V> {
 }
 
 impl<K, V> Session<'_, K, V> {
-    fn link(&mut self, fresh: Fresh<K, V>, spans: Spans, now_ns: u64) {
-        fresh.begin(now_ns, spans);
+    fn link(&mut self, fresh: Fresh<K, V>, spans: Spans, mode: Mode<'_, K, V>, now_ns: u64) {
+        let (begun_ns, least_ns) = match mode {
+            Mode::Restored { used_ns, least_ns } => (used_ns, least_ns.min(used_ns)),
+            _ => (now_ns, now_ns),
+        };
+        fresh.begin(begun_ns, spans);
         let state = &mut *self.state;
         let (linked, old_table) = self.shard.index.link(&mut state.writer, fresh);
         state.inserted += 1;
         state.weight += linked.weight();
-        let deadline_ns = spans.deadline_ns(now_ns);
-        let (id, look_ns) = state.ledger.insert(linked, deadline_ns, now_ns / MILLI_NS);
+        let deadline_ns = spans.deadline_ns(begun_ns);
+        let used_ms = (begun_ns / MILLI_NS, least_ns / MILLI_NS);
+        let (id, look_ns) = state.ledger.insert_from(linked, deadline_ns, used_ms);
         state.ledger.get(id).set_record(id);
         self.look_by(look_ns);
         self.note_deadline(deadline_ns);
@@ -208,6 +220,7 @@ impl<K, V> Session<'_, K, V> {
             Mode::IfAbsent => Succession::IfDue,
             Mode::Update(_) => Succession::Inherit,
             Mode::Always | Mode::IfPresent | Mode::Fill(_) => Succession::Always,
+            Mode::Restored { .. } => unreachable!("it was refused: the key has a session"),
         };
         fresh.begin(now_ns, spans);
         let state = &mut *self.state;

@@ -22,6 +22,7 @@ mod status;
 mod verdict;
 
 use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
@@ -29,6 +30,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sundown::metrics::{Publisher, publish_process};
+use sundown::snapshot::SnapshotError;
 use sundown::{BuildError, Clock, ProcessMemory};
 use tower_sessions::{Expiry, SessionManagerLayer, SessionStore};
 
@@ -72,7 +74,27 @@ impl Login {
     ) -> Result<Self, BuildError> {
         let clock = clock.into();
         let online = Online::new((limits.sessions, limits.idle), overstays, clock.clone())?;
-        Ok(Self { sessions: Sessions::alone(limits, clock)?, online })
+        Ok(Self { sessions: Sessions::alone(limits, clock, None)?, online })
+    }
+
+    /// The same with the sessions of a [snapshot](Self::snapshot), and prints what became of it.
+    ///
+    /// # Errors
+    ///
+    /// Says which limit cannot be.
+    pub fn restored(limits: Limits, overstays: bool, snapshot: &Path) -> Result<Self, BuildError> {
+        let clock = Clock::default();
+        let online = Online::new((limits.sessions, limits.idle), overstays, clock.clone())?;
+        Ok(Self { sessions: Sessions::alone(limits, clock, Some(snapshot))?, online })
+    }
+
+    /// Writes the sessions for the next process, when no request is under way any more.
+    ///
+    /// # Errors
+    ///
+    /// Says what the disk did not do.
+    pub fn snapshot(&self, path: &Path) -> Result<(), SnapshotError> {
+        self.sessions.snapshot(path)
     }
 
     /// The same as one of several instances, whose sessions are in the Redis or Valkey at `url`.

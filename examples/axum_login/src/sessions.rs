@@ -1,10 +1,12 @@
 //! The sessions: of this process alone, or of all instances over one Redis.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sundown::fleet::{Error as FleetError, TieredOptions, TieredStats};
 use sundown::redis_1::{RedisBackend, RedisOptions};
 use sundown::sessions::OnLimit;
+use sundown::snapshot::SnapshotError;
 use sundown::tower_sessions_0_15::{SundownStore, TieredStore};
 use sundown::{BuildError, Cache, Clock, Stats};
 use tower_sessions::session::{Id, Record};
@@ -34,7 +36,12 @@ pub(crate) struct Device {
 }
 
 impl Sessions {
-    pub(crate) fn alone(limits: Limits, clock: Clock) -> Result<Self, BuildError> {
+    /// Those of a snapshot are back, if there is one.
+    pub(crate) fn alone(
+        limits: Limits,
+        clock: Clock,
+        snapshot: Option<&Path>,
+    ) -> Result<Self, BuildError> {
         let cache = Cache::builder()
             .max_entries(limits.sessions)
             .max_weight(limits.bytes)
@@ -45,7 +52,18 @@ impl Sessions {
         if let Some(per_user) = limits.per_user {
             store = store.max_per_principal(per_user, OnLimit::RevokeOldest);
         }
-        Ok(Self::Alone(store.build()?))
+        let Some(path) = snapshot else { return Ok(Self::Alone(store.build()?)) };
+        let (store, report) = store.restore(path)?;
+        println!("{report}");
+        Ok(Self::Alone(store))
+    }
+
+    /// Writes them for the next process; not those that are shared, which outlive this one anyway.
+    pub(crate) fn snapshot(&self, path: &Path) -> Result<(), SnapshotError> {
+        if let Self::Alone(store) = self {
+            println!("{}", store.snapshot(path)?);
+        }
+        Ok(())
     }
 
     /// Each instance has a cache of its own in front of the Redis at `url`.

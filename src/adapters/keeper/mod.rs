@@ -20,6 +20,11 @@ mod create;
 mod principals;
 mod register;
 mod save;
+#[cfg(all(
+    feature = "snapshot",
+    any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15")
+))]
+mod travel;
 
 use core::hash::Hash;
 use std::sync::{Arc, OnceLock};

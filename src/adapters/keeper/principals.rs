@@ -27,7 +27,18 @@ impl<R: Kept> Keeper<R> {
             return Ok(());
         }
         *changing = None;
-        let Some(mut turn) = roster.take_turn(key, principal, origin)? else { return Ok(()) };
+        let Some(turn) = roster.take_turn(key, principal, origin)? else { return Ok(()) };
+        *changing = Some(self.enter(roster, turn, (key, session))?);
+        Ok(())
+    }
+
+    /// Enters the life of a turn among its principal's.
+    pub(super) fn enter<'k>(
+        &self,
+        roster: &Roster<R>,
+        mut turn: Turn<'k, R>,
+        (key, session): (&R::Key, &R),
+    ) -> Result<Turn<'k, R>, Refusal> {
         // What the cache would refuse whatever leaves is refused before anything does.
         if !self.sessions.admits(key, session) {
             self.sessions.count_rejection(Reason::TooHeavy);
@@ -43,8 +54,7 @@ impl<R: Kept> Keeper<R> {
                 self.end_life(roster, life);
             }
         }
-        *changing = Some(turn);
-        Ok(())
+        Ok(turn)
     }
 
     /// The cache has the session. Removes it if its principal was revoked meanwhile.
@@ -87,7 +97,7 @@ impl<R: Kept> Keeper<R> {
     }
 
     /// Ends a session, and all that is or will be created from it.
-    fn end_for_good(&self, key: &R::Key) -> bool {
+    pub(super) fn end_for_good(&self, key: &R::Key) -> bool {
         let was_live = self.end_one(key);
         self.end_successors(key);
         was_live

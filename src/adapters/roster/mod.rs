@@ -27,6 +27,11 @@
 //!     back, and its own end is yet to come.
 
 mod revocations;
+#[cfg(all(
+    feature = "snapshot",
+    any(feature = "tower-sessions-0_14", feature = "tower-sessions-0_15")
+))]
+pub(super) mod travel;
 
 use core::hash::{BuildHasher, Hash};
 use std::collections::HashMap;

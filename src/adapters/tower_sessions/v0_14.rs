@@ -39,6 +39,10 @@ mod principals;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "shared.rs"]
 mod shared;
+#[cfg(feature = "snapshot")]
+#[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
+#[path = "snapshot.rs"]
+mod snapshot;
 #[allow(clippy::duplicate_mod, reason = "one source, compiled against each version")]
 #[path = "store.rs"]
 mod store;
