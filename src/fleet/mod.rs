@@ -41,12 +41,38 @@
 //! F9. *No call outlasts its timeout.* Waiting for a turn, for a connection and for an answer all count. After
 //!     some failures in a row the breaker refuses calls at once, and lets one through to try.
 //! F10. *Told as it is.* A deletion or revocation that was not confirmed is an error.
+//!
+//! # What is left for clusters, and for regions
+//!
+//! Not built; what it would take, and what stands against it.
+//!
+//! **A cluster of Redis.** Each node tells of its own keys alone. So an instance needs a tracked connection to each
+//! primary, a proof of each, and a generation (F3) for each: a copy is served while the stream of *its* node is
+//! proven. A slot that moves is a loss of the stream of the node that it leaves. A session and its principal's list
+//! are changed in one step, and so must be in one slot; but a session is found by its id, which does not say whose it
+//! is. Either the list is kept up in a second step, and may name what has ended or lack what was just begun until it
+//! is looked at, or each session has an entry under its id that leads to the slot of its principal, and a load
+//! that is not answered from the near cache asks twice.
+//!
+//! **Failover** replicates behind the answer. A primary that dies takes the last writes along, and among them may be
+//! log-outs: such a session lives on the next primary. What stands against it today are the tombstones of the
+//! instance that was asked to log out, for a minute, and `min-replicas-to-write` with a short
+//! `min-replicas-max-lag`, by which a primary that has lost its replicas refuses log-outs rather than lose them.
+//! `WAIT` after each log-out would make it rarer, at a way to the replica for each, and would still not be a proof.
+//!
+//! **Regions.** A session is at home in one region, and its users are led there; a namespace or a server for each.
+//! What must reach all regions is "log out everywhere", and that is a call of each region's `revoke_all`, told as
+//! failed if one of them was not reached. Servers that take writes in each region and merge them later cannot refuse a
+//! save that is late, and so bring back who has logged out: they are no backend (F6, F7).
+//!
+//! **Many instances.** Each instance hears of every change of every session, whether it has the session or not.
 
 mod backend;
 mod breaker;
 mod draft;
 mod error;
 mod flights;
+mod kept;
 mod key;
 mod loaded;
 mod merge;
@@ -54,6 +80,7 @@ mod near;
 mod options;
 mod principals;
 mod save;
+mod sessions;
 mod stats;
 mod tiered;
 mod watcher;
@@ -63,10 +90,12 @@ pub use self::backend::{
 };
 pub use self::draft::{Codec, Draft};
 pub use self::error::{Conflict, Error, Source};
+pub use self::kept::Kept;
 pub use self::key::Key;
 pub use self::loaded::Loaded;
 pub use self::merge::merge_maps;
 pub use self::options::TieredOptions;
+pub use self::sessions::{TieredSession, TieredSessions};
 pub use self::stats::TieredStats;
 pub use self::tiered::Tiered;
 pub use self::watcher::{Attempt, Watcher};

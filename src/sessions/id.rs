@@ -44,12 +44,12 @@ pub struct SessionId {
 
 impl SessionId {
     /// A new one, of a session that is to be.
-    pub(super) fn draw() -> Self {
+    pub(crate) fn draw() -> Self {
         Self::with_public(PublicId::draw())
     }
 
     /// A new one of the same session.
-    pub(super) fn with_public(public: PublicId) -> Self {
+    pub(crate) fn with_public(public: PublicId) -> Self {
         Self { public, secret: random() }
     }
 
@@ -64,7 +64,7 @@ impl SessionId {
         self.secret
     }
 
-    pub(super) fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         let hash = Sha256::digest(self.secret);
         let mut digest = [0; HALF];
         digest.copy_from_slice(&hash[..HALF]);
@@ -175,20 +175,20 @@ impl core::error::Error for InvalidId {}
 
 /// What the cache keeps of a secret: half of its SHA-256.
 #[derive(Clone, Copy)]
-pub(super) struct Digest([u8; HALF]);
+pub(crate) struct Digest([u8; HALF]);
 
 impl Digest {
-    pub(super) fn bytes(self) -> [u8; HALF] {
+    pub(crate) fn bytes(self) -> [u8; HALF] {
         self.0
     }
 
-    pub(super) fn of_bytes(bytes: [u8; HALF]) -> Self {
+    pub(crate) fn of_bytes(bytes: [u8; HALF]) -> Self {
         Self(bytes)
     }
 
     /// In constant time.
     #[inline]
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         is_same(&self.0, &other.0)
     }
 }

@@ -60,6 +60,8 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
 pub use builder::Builder;
+#[cfg(feature = "fleet")]
+pub(crate) use id::Digest;
 pub use id::{InvalidId, PublicId, SessionId};
 pub(crate) use observe::Book;
 pub use observe::SessionStats;
