@@ -4,7 +4,8 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::platform::sync::Arc;
-use crate::sessions::{Digest, PublicId};
+use crate::sessions::PublicId;
+use crate::sessions::id::Digest;
 
 /// What a cache of [`TieredSessions`] holds of a session.
 pub struct Kept<P, T> {

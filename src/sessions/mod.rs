@@ -47,7 +47,7 @@
 
 mod builder;
 mod change;
-mod id;
+pub(crate) mod id;
 pub(crate) mod life;
 mod observe;
 pub(crate) mod principals;
@@ -60,8 +60,6 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
 pub use builder::Builder;
-#[cfg(feature = "fleet")]
-pub(crate) use id::Digest;
 pub use id::{InvalidId, PublicId, SessionId};
 pub(crate) use observe::Book;
 pub use observe::SessionStats;
