@@ -68,17 +68,20 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 /// # Ok::<(), sundown::BuildError>(())
 /// ```
 #[derive(Clone)]
-pub struct Clock {
-    source: Source,
-    /// How far readings are ahead of the source's: room for what was before its beginning.
-    ahead_ns: u64,
-}
+pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
     Monotonic,
     Boottime,
     Manual(ManualClock),
+    Past(Arc<Past>),
+}
+
+/// A clock whose readings are ahead of another one's: room for what was before its beginning.
+struct Past {
+    clock: Clock,
+    ahead_ns: u64,
 }
 
 impl Clock {
@@ -89,7 +92,7 @@ impl Clock {
     /// machine is suspended: a session then outlives its time by as long as the machine slept.
     #[must_use]
     pub fn monotonic() -> Self {
-        Self::of(Source::Monotonic)
+        Self(Source::Monotonic)
     }
 
     /// The monotonic clock that also counts the time during which the machine is suspended.
@@ -100,53 +103,55 @@ impl Clock {
     /// so the reaper looks at least that often. Elsewhere it is the same as [`Clock::monotonic`].
     #[must_use]
     pub fn boottime() -> Self {
-        Self::of(Source::Boottime)
-    }
-
-    fn of(source: Source) -> Self {
-        Self { source, ahead_ns: 0 }
+        Self(Source::Boottime)
     }
 
     /// The same clock with a past: its readings begin at `past_ns`, so that what was before the machine's start,
     /// or a manual clock's, has a time as well. Only clones of what this gives share its axis.
     #[allow(dead_code, reason = "for what is brought along from another process, by a feature")]
     pub(crate) fn with_past(self, past_ns: u64) -> Self {
-        Self { ahead_ns: self.ahead_ns.max(past_ns), ..self }
+        match &self.0 {
+            Source::Past(past) if past.ahead_ns >= past_ns => self,
+            _ => Self(Source::Past(Arc::new(Past { clock: self, ahead_ns: past_ns }))),
+        }
     }
 
     /// A reading that may lag by less than [`COARSE_MARGIN_NS`].
     #[inline]
     pub(crate) fn coarse_ns(&self) -> u64 {
-        let source_ns = match &self.source {
+        match &self.0 {
             Source::Monotonic => machine::coarse_ns(),
-            Source::Boottime => machine::boottime_ns(),
             Source::Manual(manual) => manual.now_ns(),
-        };
-        source_ns + self.ahead_ns
+            source => source.coarse_ns(),
+        }
     }
 
     /// The time.
     #[inline]
     pub(crate) fn exact_ns(&self) -> u64 {
-        let source_ns = match &self.source {
+        match &self.0 {
             Source::Monotonic => machine::exact_ns(),
-            Source::Boottime => machine::boottime_ns(),
             Source::Manual(manual) => manual.now_ns(),
-        };
-        source_ns + self.ahead_ns
+            source => source.exact_ns(),
+        }
     }
 
     /// Whether time passes by itself.
     pub(crate) fn runs(&self) -> bool {
-        !matches!(self.source, Source::Manual(_))
+        match &self.0 {
+            Source::Manual(_) => false,
+            Source::Past(past) => past.clock.runs(),
+            Source::Monotonic | Source::Boottime => true,
+        }
     }
 
     /// The process's time at which to look whether `at_ns` has come on this clock. A clock that is moved by
     /// hand is looked at right away, and again whenever it is moved.
     pub(crate) fn look_ns(&self, at_ns: u64) -> u64 {
-        match &self.source {
+        match &self.0 {
             _ if at_ns == NEVER_NS => NEVER_NS,
-            Source::Monotonic => at_ns.saturating_sub(self.ahead_ns),
+            Source::Monotonic => at_ns,
+            Source::Past(past) => past.clock.look_ns(at_ns.saturating_sub(past.ahead_ns)),
             Source::Boottime => {
                 let ahead_ns = at_ns.saturating_sub(self.exact_ns());
                 process_ns().saturating_add(ahead_ns.min(RESUME_CHECK_NS))
@@ -157,10 +162,35 @@ impl Clock {
 
     /// Asks to be told when a manual clock moves; other clocks move by themselves.
     pub(crate) fn on_advance(&self, wake: &Arc<dyn Wake>) {
-        if let Source::Manual(manual) = &self.source {
-            let mut sleepers = manual.0.sleepers.lock();
-            sleepers.retain(|sleeper| sleeper.strong_count() > 0);
-            sleepers.push(Arc::downgrade(wake));
+        match &self.0 {
+            Source::Manual(manual) => {
+                let mut sleepers = manual.0.sleepers.lock();
+                sleepers.retain(|sleeper| sleeper.strong_count() > 0);
+                sleepers.push(Arc::downgrade(wake));
+            }
+            Source::Past(past) => past.clock.on_advance(wake),
+            Source::Monotonic | Source::Boottime => {}
+        }
+    }
+}
+
+/// Out of the way of the usual clock.
+impl Source {
+    #[inline(never)]
+    fn coarse_ns(&self) -> u64 {
+        match self {
+            Self::Past(past) => past.clock.coarse_ns() + past.ahead_ns,
+            source => source.exact_ns(),
+        }
+    }
+
+    #[inline(never)]
+    fn exact_ns(&self) -> u64 {
+        match self {
+            Self::Monotonic => machine::exact_ns(),
+            Self::Boottime => machine::boottime_ns(),
+            Self::Manual(manual) => manual.now_ns(),
+            Self::Past(past) => past.clock.exact_ns() + past.ahead_ns,
         }
     }
 }
@@ -173,16 +203,17 @@ impl Default for Clock {
 
 impl From<ManualClock> for Clock {
     fn from(clock: ManualClock) -> Self {
-        Self::of(Source::Manual(clock))
+        Self(Source::Manual(clock))
     }
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.source {
+        f.write_str(match &self.0 {
             Source::Monotonic => "Clock::Monotonic",
             Source::Boottime => "Clock::Boottime",
             Source::Manual(_) => "Clock::Manual",
+            Source::Past(past) => return past.clock.fmt(f),
         })
     }
 }
