@@ -138,7 +138,7 @@ impl Contents {
     ) -> Restored {
         let mut restored = Restored::default();
         let body = &self.bytes[self.from..];
-        let least_ns = self.places.last().map_or(0, |&(used, _)| self.axis.time_of(used));
+        let least_ns = self.places.last().map_or(0, |&(used, _)| self.axis.past_time_of(used));
         for &(_, at) in &self.places {
             let record = record_at(body, at);
             let (instants, payload) = record.expect("V2: it was found right");

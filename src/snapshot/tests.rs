@@ -136,6 +136,25 @@ fn sessions_come_back_with_what_time_has_made_of_them() {
 }
 
 #[test]
+fn a_use_while_the_snapshot_is_written_is_no_use_of_the_future() {
+    let (folder, clock) = (Folder::new(), ManualClock::new());
+    let cache = builder(&clock).time_to_idle(seconds(100)).shards(1).build().unwrap();
+    (0..10).for_each(|key| cache.insert(key, "ada".into()).unwrap());
+    let encode = |key: &u32, value: &String| {
+        clock.advance(SECOND);
+        (0..10).for_each(|key| assert!(cache.touch(&key)));
+        encode(key, value)
+    };
+    cache.snapshot(at(&folder.path(), 0), encode).unwrap();
+    let clock = ManualClock::new();
+    let (cache, restored) =
+        builder(&clock).shards(1).restore(at(&folder.path(), 0), decode).unwrap();
+    assert_eq!(figures(&restored), [10, 0, 0]);
+    assert!((0..10).all(|key| cache.expires_in(&key) == in_seconds(100)));
+    cache.audit().unwrap();
+}
+
+#[test]
 fn the_absolute_deadline_is_not_moved_by_a_restart() {
     let (folder, clock) = (Folder::new(), ManualClock::new());
     let settings = || builder(&clock).time_to_live(seconds(60)).time_to_idle(seconds(50));
