@@ -28,8 +28,7 @@ fn key_of(number: u64) -> u128 {
     u128::from(number).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
 }
 
-#[allow(clippy::ptr_arg, reason = "as the cache hands it over")]
-fn encode(key: &u128, value: &Vec<u8>) -> Result<Vec<u8>, ()> {
+fn encode(key: &u128, value: &[u8]) -> Result<Vec<u8>, ()> {
     let mut bytes = Vec::with_capacity(16 + value.len());
     bytes.extend_from_slice(&key.to_le_bytes());
     bytes.extend_from_slice(value);
@@ -77,7 +76,9 @@ fn main() {
 
 fn write(sessions: &Sessions, path: &Path) -> (u64, Duration) {
     let begun = Instant::now();
-    let written = sessions.snapshot(path, encode).expect("there is room on the disk");
+    let written = sessions
+        .snapshot(path, |key, value| encode(key, value))
+        .expect("there is room on the disk");
     (written.bytes, begun.elapsed())
 }
 

@@ -8,7 +8,7 @@ use super::Cache;
 use crate::error::Rejected;
 use crate::lifetime::Course;
 use crate::platform::clock::Clock;
-use crate::shard::Mode;
+use crate::shard::{Mode, Since};
 
 impl<K, V, S> Cache<K, V, S>
 where
@@ -33,7 +33,7 @@ where
         course: Course,
         least_ns: u64,
     ) -> Result<(), Rejected<K, V>> {
-        let mode = Mode::Restored { used_ns: course.used_ns, least_ns };
-        self.put(key, value, course.spans(), mode)
+        let since = Since { used_ns: course.used_ns, least_ns };
+        self.put(key, value, course.spans(), Mode::Restored(&since))
     }
 }

@@ -39,7 +39,7 @@ pub(crate) use evict::Kept;
 pub(crate) use hold::Hold;
 pub(crate) use reap::Visit;
 pub(crate) use turn::Turn;
-pub(crate) use write::{Mode, NotPut, Outcome, Snag};
+pub(crate) use write::{Mode, NotPut, Outcome, Since, Snag};
 
 use crate::budget::{Budget, Load};
 use crate::index::{Index, Linked, OldTable, Unlinked, Writer};

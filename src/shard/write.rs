@@ -19,13 +19,19 @@ pub(crate) enum Mode<'a, K, V> {
     IfAbsent,
     /// Only if the key has a live session.
     IfPresent,
-    /// Only if the key has no session, and there is room: as one that was last used then, from which its
-    /// lifetimes are measured. None that is restored was used before `least_ns`.
-    Restored { used_ns: u64, least_ns: u64 },
+    /// Only if the key has no session, and there is room: as one that was in use before.
+    Restored(&'a Since),
     /// Only if the fill of this number has not been superseded (J3).
     Fill(u64),
     /// Only if the key's session is this one, whose deadlines and last use it takes over.
     Update(&'a Held<K, V>),
+}
+
+/// When a session was last used that is restored, from which its lifetimes are measured.
+pub(crate) struct Since {
+    pub(crate) used_ns: u64,
+    /// None that is restored was used before this.
+    pub(crate) least_ns: u64,
 }
 
 // By hand: a derive would ask the same of `K` and `V`.
@@ -117,12 +123,12 @@ impl<K: Eq, V> Shard<K, V> {
             .map_or(Load::default(), |incumbent| Load { entries: 1, weight: incumbent.weight });
         let need = wanted.beyond(had);
         // Who is in the way could be the coldest, and is not to be evicted for its own heir.
-        let may_evict = incumbent.is_none() && !matches!(mode, Mode::Restored { .. });
+        let may_evict = incumbent.is_none() && !matches!(mode, Mode::Restored(_));
         let is_covered =
             room.try_cover(need) || may_evict && session.evict_here(need, room, now_ns);
         if !is_covered {
             let snag = match mode {
-                Mode::Restored { .. } => Snag::Refused(Reason::Full),
+                Mode::Restored(_) => Snag::Refused(Reason::Full),
                 _ => Snag::NeedsRoom(need, incumbent.map(|incumbent| incumbent.id)),
             };
             return Err(NotPut { fresh, snag, after: session.close() });
@@ -160,7 +166,7 @@ impl<K, V> Session<'_, K, V> {
         let entry = id.map(|id| state.ledger.get(id));
         let is_live = || entry.is_some_and(|entry| entry.judge().cause_at(now_ns).is_none());
         let snag = match mode {
-            Mode::Restored { .. } if id.is_some() => Some(Snag::Refused(Reason::Occupied)),
+            Mode::Restored(_) if id.is_some() => Some(Snag::Refused(Reason::Occupied)),
             Mode::IfAbsent if is_live() => Some(Snag::Refused(Reason::Occupied)),
             Mode::IfPresent if !is_live() => Some(Snag::Refused(Reason::Absent)),
             Mode::Update(_) if !is_live() => Some(Snag::Lost),
@@ -190,7 +196,7 @@ impl<K, V> Session<'_, K, V> {
 impl<K, V> Session<'_, K, V> {
     fn link(&mut self, fresh: Fresh<K, V>, spans: Spans, mode: Mode<'_, K, V>, now_ns: u64) {
         let (begun_ns, least_ns) = match mode {
-            Mode::Restored { used_ns, least_ns } => (used_ns, least_ns.min(used_ns)),
+            Mode::Restored(&Since { used_ns, least_ns }) => (used_ns, least_ns.min(used_ns)),
             _ => (now_ns, now_ns),
         };
         fresh.begin(begun_ns, spans);
@@ -220,7 +226,7 @@ impl<K, V> Session<'_, K, V> {
             Mode::IfAbsent => Succession::IfDue,
             Mode::Update(_) => Succession::Inherit,
             Mode::Always | Mode::IfPresent | Mode::Fill(_) => Succession::Always,
-            Mode::Restored { .. } => unreachable!("it was refused: the key has a session"),
+            Mode::Restored(_) => unreachable!("it was refused: the key has a session"),
         };
         fresh.begin(now_ns, spans);
         let state = &mut *self.state;
