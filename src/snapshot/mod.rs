@@ -66,6 +66,9 @@
 //! comes back as it was then. So a process that goes on after a snapshot, and crashes, leaves one that brings
 //! back who has logged out since: this is no backup. To write one removes an older one first.
 //!
+//! The `.consumed` file stays until the next one takes its place. It holds what sessions held: delete it if that is
+//! too long.
+//!
 //! One process at a time writes or restores a file; where two restore it, one of them starts clean.
 //!
 //! # Sizes
