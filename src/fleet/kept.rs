@@ -7,7 +7,7 @@ use crate::platform::sync::Arc;
 use crate::sessions::PublicId;
 use crate::sessions::id::Digest;
 
-/// What a cache of [`TieredSessions`] holds of a session.
+/// What a cache of [`TieredSessions`](super::TieredSessions) holds of a session.
 pub struct Kept<P, T> {
     pub(super) public: PublicId,
     pub(super) digest: Digest,

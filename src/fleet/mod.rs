@@ -65,7 +65,13 @@
 //! failed if one of them was not reached. Servers that take writes in each region and merge them later cannot refuse a
 //! save that is late, and so bring back who has logged out: they are no backend (F6, F7).
 //!
-//! **Many instances.** Each instance hears of every change of every session, whether it has the session or not.
+//! **Many instances.** Each instance hears of every change of every session, whether it has the session or not; of
+//! canaries it hears its own alone. In a simulation of a thousand instances (`tests/fleet/benches/thousand.rs`)
+//! 95 saves a second are 95,000 messages a second in all, of some 3 us of processor time each, for sender,
+//! way and near cache together. The instances do not notice: a hundred messages a second each. A server that sends
+//! from one thread does: so a fleet of a thousand with many saves wants several servers, each with the users of
+//! some. What decides how often the near cache is hit is the load balancer: 97 % if a session's requests come
+//! back to one instance, 47 % if to any of three, 0.2 % if to any of a thousand.
 
 mod backend;
 mod breaker;
