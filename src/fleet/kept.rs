@@ -20,8 +20,9 @@ pub struct Kept<P, T> {
 }
 
 impl<P, T> Kept<P, T> {
-    pub(super) fn is_served(&self, by: &Digest, age: Duration) -> bool {
-        let is_graced = |(digest, until): &(Digest, Duration)| digest.is(by) && age < *until;
+    /// Asks for the session's age only if that matters.
+    pub(super) fn is_served(&self, by: &Digest, age: impl FnOnce() -> Duration) -> bool {
+        let is_graced = |(digest, until): &(Digest, Duration)| digest.is(by) && age() < *until;
         self.digest.is(by) || self.graced.as_ref().is_some_and(is_graced)
     }
 

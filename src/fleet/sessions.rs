@@ -200,7 +200,8 @@ where
     /// As [`Tiered::load`].
     pub async fn get(&self, id: &SessionId) -> Result<Option<TieredSession<P, T>>, Error> {
         let loaded = self.tiered.load(&key_of(&id.public_id())).await?;
-        let is_served = |loaded: &Loaded<Kept<P, T>>| loaded.is_served(&id.digest(), loaded.age());
+        let is_served =
+            |loaded: &Loaded<Kept<P, T>>| loaded.is_served(&id.digest(), || loaded.age());
         Ok(loaded.filter(is_served).map(|loaded| TieredSession { loaded }))
     }
 
@@ -219,7 +220,7 @@ where
         let draft = Draft::new(next(&loaded, &mut f));
         let (age, mut is_over) = (loaded.age(), false);
         let again = |others: Conflict<'_, Kept<P, T>>| {
-            is_over = !others.current.is_served(&digest, age);
+            is_over = !others.current.is_served(&digest, || age);
             (!is_over).then(|| next(others.current, &mut f))
         };
         let saved = self.tiered.save_with(&key_of(&id.public_id()), &loaded, draft, again).await;

@@ -48,7 +48,7 @@
 //! | restarts without, or is flushed | none: all are logged out | a save does nothing | done | emptied, and filled again | the same, `after_flushall_nothing_is_served` |
 //! | is full (`OOM`) | done | `Refused` | done | in use | `a_full_server_refuses_log_ins_and_takes_log_outs` |
 //! | is read-only (a replica) | done or `Unavailable` | `Unavailable` | `Unavailable` | not used | `a_replica_is_not_taken_for_the_truth` |
-//! | lacks replicas, or cannot save to disk | done | `Refused` | `Refused` | not used | `a_server_that_refuses_writes_is_believed` |
+//! | lacks the replicas that it is to have | done | `Refused` | `Refused` | not used | `a_server_that_refuses_writes_is_believed` |
 //! | refuses by ACL what a call needs | `Refused` | `Refused` | `Refused` | not used | `a_user_who_may_not_read_is_told_so` |
 //! | refuses by ACL to track | done | done | done | not used | the same |
 //! | fails over to a replica | done, once sentinels agree | done | done | emptied, and filled again | `sentinels_lead_to_the_next_master` |

@@ -191,8 +191,12 @@ impl TieredActixStore {
     }
 
     /// Notes what the request has whose key has this text.
-    fn note(&self, (text, key): (&str, Key), state: &SessionState, loaded: &Loaded<Shared>) {
-        let is_whole = *state == loaded.state;
+    fn note(
+        &self,
+        (text, key): (&str, Key),
+        (state, is_whole): (&SessionState, bool),
+        loaded: &Loaded<Shared>,
+    ) {
         let digest = if is_whole { loaded.digest(&self.merger) } else { self.merger.digest(state) };
         let whole_of = is_whole.then(|| loaded.revision());
         let age = (loaded.age(), Instant::now());
@@ -242,7 +246,7 @@ impl TieredActixStore {
             match self.tiered.create(&key_of(&id), draft.clone()).await {
                 Ok(loaded) => {
                     let session_key = id.to_key();
-                    self.note((session_key.as_ref(), key_of(&id)), &loaded.state, &loaded);
+                    self.note((session_key.as_ref(), key_of(&id)), (&loaded.state, true), &loaded);
                     return Ok(Some(session_key));
                 }
                 Err(Error::Taken) => {}
@@ -290,7 +294,8 @@ impl TieredActixStore {
             Some(Shared::new(merged))
         });
         let saved = saved.await.map_err(update_error)?.ok_or(Refusal::LoggedOut)?;
-        self.note((session_key.as_ref(), key), &state, &saved);
+        let is_whole = state == saved.state;
+        self.note((session_key.as_ref(), key), (&state, is_whole), &saved);
         Ok(session_key)
     }
 
@@ -313,7 +318,7 @@ impl SessionStore for TieredActixStore {
             return Ok(None);
         };
         let state = loaded.state.clone();
-        self.note((text, key), &state, &loaded);
+        self.note((text, key), (&state, true), &loaded);
         Ok(Some(state))
     }
 
